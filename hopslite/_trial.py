@@ -1,0 +1,153 @@
+"""The values that cross boundaries between modules, processes and machines: frozen, with a JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import math
+import numbers
+from typing import Any, TypeVar
+
+__all__ = ["Direction", "Event", "Result", "Spec", "State", "is_better", "json_safe"]
+
+
+class State(str, enum.Enum):
+    """The states of trials and runs. A run is never PENDING or STOPPED."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    FINISHED = "FINISHED"
+    STOPPED = "STOPPED"
+    FAILED = "FAILED"
+    KILLED = "KILLED"
+
+    @property
+    def final(self) -> bool:
+        return self not in (State.PENDING, State.RUNNING)
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Direction(str, enum.Enum):
+    """Whether the metric is to be maximised or minimised; strings in any case ("max", "MIN") work too."""
+
+    MAX = "MAX"
+    MIN = "MIN"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+def is_better(a: float, b: float | None, direction: Direction) -> bool:
+    """Whether metric `a` is strictly better than `b`; anything is better than no metric at all."""
+    if b is None:
+        return True
+    return a > b if direction is Direction.MAX else a < b
+
+
+V = TypeVar("V", bound="_Value")
+
+
+class _Value:
+    """A frozen dataclass with a JSON round-trip; unknown keys of newer versions are ignored when reading."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_json(cls: type[V], data: dict[str, Any]) -> V:
+        known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        return cls(**{k: v for k, v in data.items() if k in known})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spec(_Value):
+    """What a slot is asked to run. `params` are in wire form (see `runtime.values`)."""
+
+    trial_id: str
+    params: dict[str, Any]
+    logdir: str
+    generation: int | None = None
+    attempt: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result(_Value):
+    """How a trial ended. `metric` is a finite number or None; `started` is in seconds since the epoch.
+
+    `cause` names the kind of failure: `exception`, `return-value`, `segfault`, `exit`, `signal`, `out-of-memory`,
+    `timeout`, `lost`, `killed`; `error` is its message in one line and `traceback` the training function's trace.
+    """
+
+    trial_id: str
+    state: State
+    metric: float | None = None
+    outputs: dict[str, Any] | None = None
+    error: str | None = None
+    cause: str | None = None
+    traceback: str | None = None
+    started: float = 0.0
+    duration: float = 0.0
+    host: str | None = None
+    warnings: tuple[str, ...] = ()
+    usage: dict[str, float] | None = None
+    artifacts: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Result:
+        known = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
+        known["state"] = State(known["state"])
+        for name in ("warnings", "artifacts"):
+            known[name] = tuple(known.get(name) or ())
+        return cls(**known)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event(_Value):
+    """One line of the journal. `time` is in seconds since the epoch; `trial` is None for events of the run.
+
+    | kind | data |
+    |---|---|
+    | `run_started` | what `run.json` held at the start |
+    | `asked` | `params` (JSON form), `generation`, `logdir` |
+    | `started` | `host`, `attempt`, `gpus` |
+    | `report` | `step`, `value` |
+    | `sample` | system metrics by name: `cpu_percent`, `memory_mb`, `gpu0_percent`, … |
+    | `ended` | a `Result` |
+    | `run_ended` | `state`, `best_trial`, `metric`, `duration`, `error` |
+    """
+
+    kind: str
+    time: float
+    trial: str | None = None
+    data: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_line(self) -> str:
+        return json.dumps(self.to_json(), default=json_safe)
+
+
+def json_safe(value: Any) -> Any:
+    """A JSON form of any value, for records: numbers stay numbers, arrays become lists, the rest its `repr`."""
+    if isinstance(value, (str, bool, type(None))):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    if isinstance(value, dict):
+        return {str(k): json_safe(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [json_safe(v) for v in value]
+    to_list = getattr(value, "tolist", None)  # numpy scalars and arrays
+    if callable(to_list):
+        return json_safe(to_list())
+    return getattr(value, "__qualname__", None) or repr(value)
+
+
+def finite(value: float | None) -> bool:
+    """Whether a metric can take part in a comparison."""
+    return value is not None and math.isfinite(value)

@@ -1,0 +1,151 @@
+"""A project and its run directories: where everything that a run leaves behind is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+import urllib.parse
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from .._trial import json_safe
+from ..errors import StoreError
+
+__all__ = ["Project", "RunDir"]
+
+
+class RunDir:
+    """One directory on one file system; paths of its methods are relative to it.
+
+    Safe from many threads. Whole files are replaced atomically where the file system can.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.fs, self._root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise StoreError(f"cannot open {url!r}: {error}") from error
+        self.is_local = isinstance(self.fs, LocalFileSystem)
+        if self.is_local:
+            self._root = os.path.abspath(self._root)
+        self._root = self._root.rstrip("/") or "/"
+
+    def __repr__(self) -> str:
+        return f"RunDir({self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """The directory itself: a plain absolute path when it is local, otherwise a URL."""
+        return self.path()
+
+    def path(self, *parts: str) -> str:
+        """The path or URL of something in the directory, as user code would open it."""
+        full = "/".join((self._root, *parts))
+        return full if self.is_local else self.fs.unstrip_protocol(full)
+
+    def sub(self, *parts: str) -> RunDir:
+        return RunDir(self.path(*parts))
+
+    def _at(self, name: str) -> str:
+        return f"{self._root}/{name}" if name else self._root
+
+    def exists(self, name: str = "") -> bool:
+        return bool(self.fs.exists(self._at(name)))
+
+    def list(self, name: str = "") -> list[str]:
+        """The names in a directory, sorted; none when it does not exist."""
+        if not self.is_local:
+            self.fs.invalidate_cache()
+        try:
+            return sorted(os.path.basename(p.rstrip("/")) for p in self.fs.ls(self._at(name), detail=False))
+        except FileNotFoundError:
+            return []
+
+    def makedirs(self, name: str = "") -> None:
+        self.fs.makedirs(self._at(name), exist_ok=True)
+
+    def read_bytes(self, name: str) -> bytes:
+        return bytes(self.fs.cat_file(self._at(name)))
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a whole file; a reader sees the old one or the new one, never a part."""
+        target = self._at(name)
+        if not self.is_local:
+            self.fs.pipe_file(target, data)
+            return
+        temporary = f"{target}.{secrets.token_hex(4)}.tmp"
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+            os.replace(temporary, target)
+        except OSError:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+            raise
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a new file, or return False when it is there already; one of several callers wins."""
+        try:
+            self.fs.pipe_file(self._at(name), data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def read_json(self, name: str) -> Any:
+        return json.loads(self.read_bytes(name))
+
+    def write_json(self, name: str, value: Any) -> None:
+        self.write_bytes(name, (json.dumps(value, indent=2, default=json_safe) + "\n").encode())
+
+
+class Project(RunDir):
+    """The directory that holds a user's runs, below `Experiments/`."""
+
+    def new_run(self, name: str) -> tuple[str, int, RunDir]:
+        """Claim a new run id and the next version of `name`, and make the run's directory.
+
+        Safe against other drivers: a version is claimed by creating a file that must not exist.
+
+        Raises:
+            StoreError: the project cannot be written.
+        """
+        try:
+            self.makedirs("Experiments")
+            run_id = _new_run_id()
+            run = self.sub("Experiments", run_id)
+            run.fs.makedirs(run._root, exist_ok=False)
+            return run_id, self._claim_version(name, run_id), run
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"the project directory {self.url} cannot be written ({error}); choose another with project=, "
+                "HOPSLITE_PROJECT or hopslite.toml"
+            ) from error
+
+    def _claim_version(self, name: str, run_id: str) -> int:
+        folder = f"Experiments/.versions/{urllib.parse.quote(name, safe=' ')}"
+        self.makedirs(folder)
+        taken = [int(entry) for entry in self.list(folder) if entry.isdigit()]
+        version = max(taken, default=0) + 1
+        while not self.create(f"{folder}/{version}", run_id.encode()):
+            version += 1
+        return version
+
+    def run(self, run_id: str) -> RunDir:
+        """The directory of an existing run."""
+        found = self.sub("Experiments", run_id)
+        if not found.exists("run.json"):
+            raise StoreError(f"there is no run {run_id!r} in {self.url}; runs: {', '.join(self.runs()[-5:]) or 'none'}")
+        return found
+
+    def runs(self) -> list[str]:
+        """All run ids, oldest first."""
+        return [entry for entry in self.list("Experiments") if not entry.startswith(".")]
+
+
+def _new_run_id() -> str:
+    now = time.time()
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{int(now * 1000) % 1000:03d}-{secrets.token_hex(3)}"
