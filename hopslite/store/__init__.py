@@ -2,5 +2,6 @@
 
 from .journal import JournalReader, JournalWriter
 from .rundir import Project, RunDir
+from .snapshot import save_snapshot
 
-__all__ = ["JournalReader", "JournalWriter", "Project", "RunDir"]
+__all__ = ["JournalReader", "JournalWriter", "Project", "RunDir", "save_snapshot"]

@@ -134,6 +134,20 @@ class Project(RunDir):
             version += 1
         return version
 
+    def check_writable(self) -> list[str]:
+        """Why runs cannot be recorded here, or nothing. Leaves nothing behind."""
+        probe = f".probe-{secrets.token_hex(4)}"
+        made = not self.exists()
+        try:
+            self.makedirs()
+            self.write_bytes(probe, b"")
+            self.fs.rm_file(self._at(probe))
+            if made and self.is_local:
+                os.rmdir(self._root)
+        except (OSError, ValueError, ImportError) as error:
+            return [f"the project directory {self.url} cannot be written: {error}"]
+        return []
+
     def run(self, run_id: str) -> RunDir:
         """The directory of an existing run."""
         found = self.sub("Experiments", run_id)

@@ -1,0 +1,70 @@
+"""Settings: `hopslite.toml`, then `HOPSLITE_*` variables, then a call's arguments; read once per run."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from .errors import InvalidArguments
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["Settings"]
+
+OFF = ("off", "none", "false", "0", "no")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """What is the same for many runs; `conf/hopslite.toml` shows each with its meaning."""
+
+    project: str = "./hopslite_project"
+    tracking_uri: str | None = None  # None: SQLite in the project directory; "off": no MLflow
+    tensorboard: bool = True
+    channel_port: str = "0"
+
+    @classmethod
+    def load(cls, **arguments: Any) -> Settings:
+        """The settings in force; `arguments` that are None do not count.
+
+        Raises:
+            InvalidArguments: an unknown setting, or a file that is not TOML.
+        """
+        values: dict[str, Any] = _from_file()
+        names = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(values.keys() - names)
+        if unknown:
+            raise InvalidArguments(
+                "hopslite.toml", [f"unknown setting: {', '.join(unknown)}; known: {', '.join(sorted(names))}"]
+            )
+        if "MLFLOW_TRACKING_URI" in os.environ:
+            values["tracking_uri"] = os.environ["MLFLOW_TRACKING_URI"]
+        values |= {name: os.environ[key] for name in names if (key := f"HOPSLITE_{name.upper()}") in os.environ}
+        values |= {name: value for name, value in arguments.items() if value is not None}
+        values = {name: str(value) if name != "tensorboard" else _is_on(value) for name, value in values.items()}
+        return cls(**values)
+
+    @property
+    def tracks(self) -> bool:
+        """Whether MLflow is told of runs."""
+        return self.tracking_uri is None or _is_on(self.tracking_uri)
+
+
+def _is_on(value: Any) -> bool:
+    return str(value).strip().lower() not in OFF
+
+
+def _from_file() -> dict[str, Any]:
+    path = Path("hopslite.toml")
+    if not path.is_file():
+        return {}
+    try:
+        return dict(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidArguments(str(path.resolve()), [f"not TOML: {error}"]) from error

@@ -1,0 +1,112 @@
+"""What the user sees of a run: progress while it goes on, and its trials in a table afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from .._trial import Direction, State
+from ..result import Run, Trial
+
+__all__ = ["Display", "Null", "Status", "choose"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Status:
+    """How a run is going. `total` is the number of trials expected (None: unknown), times are in seconds.
+
+    `recent` holds a few trials that ended last, oldest first; `mlflow_hint` is a command or URL that opens MLflow.
+    """
+
+    name: str
+    version: int
+    verb: str
+    logdir: str
+    total: int | None = None
+    counts: Mapping[State, int] = dataclasses.field(default_factory=dict)
+    direction: Direction | None = None
+    best_trial: str | None = None
+    best_params: Mapping[str, Any] | None = None
+    best_metric: float | None = None
+    elapsed: float = 0.0
+    remaining: float | None = None
+    slots_used: int = 0
+    recent: tuple[Trial, ...] = ()
+    tensorboard_url: str | None = None
+    mlflow_hint: str | None = None
+
+    @property
+    def done(self) -> int:
+        """How many trials have ended, however they did."""
+        return sum(count for state, count in self.counts.items() if state.final)
+
+    @property
+    def running(self) -> int:
+        return self.counts.get(State.RUNNING, 0)
+
+    @property
+    def failed(self) -> int:
+        return self.counts.get(State.FAILED, 0)
+
+
+class Display(Protocol):
+    """Shows one run: `start`, then any number of `update` and `line`, then `close`.
+
+    Safe from many threads. `update` is cheap: it draws at most a few times a second and forgets what comes in between,
+    so the loop calls it about once a second even when nothing has changed.
+    """
+
+    def start(self, status: Status) -> None:
+        """The run begins."""
+
+    def update(self, status: Status) -> None:
+        """The run has gone on."""
+
+    def line(self, text: str) -> None:
+        """One line for the user: a trial's output, a search's note, a warning. It never tears the progress bar."""
+
+    def close(self, status: Status, run: Run | None) -> None:
+        """The run has ended: the last status and the table of trials. `run` is None when there is nothing to show."""
+
+
+class Null:
+    """Shows nothing."""
+
+    def start(self, status: Status) -> None:
+        pass
+
+    def update(self, status: Status) -> None:
+        pass
+
+    def line(self, text: str) -> None:
+        pass
+
+    def close(self, status: Status, run: Run | None) -> None:
+        pass
+
+
+def choose(display: bool | Display = True) -> Display:
+    """The display for where this process runs: a notebook's output cell, or else the terminal.
+
+    `False` shows nothing; a display of one's own is taken as it is.
+    """
+    if display is False:
+        return Null()
+    if display is not True:
+        return display
+    if in_notebook():
+        from .notebook import Notebook
+
+        return Notebook()
+    from .terminal import Terminal
+
+    return Terminal()
+
+
+def in_notebook() -> bool:
+    """Whether this process is a Jupyter kernel, whose front end shows rich output."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return any(base.__name__ == "ZMQInteractiveShell" for base in type(shell).__mro__)

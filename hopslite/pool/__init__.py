@@ -1,0 +1,59 @@
+"""Where trials run: pools of slots, one file each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from .._trial import Event, Spec
+from ..runtime.job import Job
+
+__all__ = ["Pool", "Resources"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resources:
+    """What a call asked of the pool; None: as Spark is configured."""
+
+    parallelism: int | None = None
+    cpus_per_trial: int | None = None
+    gpus_per_trial: int | None = None
+
+
+class Pool(Protocol):
+    """Slots that run trials. All methods are called from the thread of the study's loop.
+
+    A slot that becomes free waits; `submit` hands a trial to a free slot. What happens comes out of `wait` as events:
+    `started`, `output`, `sample`, `ended`, each with its trial id. A trial whose slot is lost ends with cause `lost`.
+    """
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the run's record should say of it: application id, configuration, address of a user interface."""
+
+    def start(self, job: Job, label: str) -> None:
+        """Begin to acquire slots. `label` names the run in Spark's user interface."""
+
+    def want(self, slots: int) -> None:
+        """How many slots there is work for at the moment; the pool grows to its limit and gives back idle ones."""
+
+    @property
+    def free(self) -> int:
+        """Slots that wait for a trial."""
+
+    @property
+    def size(self) -> int:
+        """Slots that are connected, busy ones included."""
+
+    def submit(self, spec: Spec) -> None:
+        """Run a trial on a free slot."""
+
+    def wait(self, timeout: float) -> Sequence[Event]:
+        """Block until something happened or a slot became free, for `timeout` seconds at most."""
+
+    def kill(self, trial_id: str, why: str) -> None:
+        """End a running trial; its `ended` event follows."""
+
+    def close(self) -> None:
+        """End all trials, give all slots back; may be called twice and after a failed `start`."""

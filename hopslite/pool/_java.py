@@ -1,0 +1,105 @@
+"""Is there a Java that Spark can run on? Answered in one line, before Spark fails with a page of text.
+
+Only the standard library is used and nothing of hopslite is imported: the Makefile runs this file before anything is
+installed. As a script it takes the version of pyspark, if that is known, prints the problem and exits with 1.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+__all__ = ["problem"]
+
+TIMEOUT_S = 30.0
+RECOMMENDED = (17, 21)
+HOW_TO_GET_IT = (
+    "apt-get install openjdk-17-jre-headless (Debian, Ubuntu), brew install openjdk@17 (macOS), "
+    "or set JAVA_HOME to one that is installed"
+)
+
+
+def problem(pyspark_version: str | None = None, *, timeout: float = TIMEOUT_S) -> str | None:
+    """None when Spark can run, otherwise one line: what was found and how to get the right Java.
+
+    Looks where Spark's start script looks: `JAVA_HOME/bin/java`, and only without JAVA_HOME at `java` on the PATH.
+    A pyspark that is not known yet (None) is taken to need Java 17 or 21, which suit every supported version.
+    """
+    path, missing = _find()
+    if path is None:
+        return _message(pyspark_version, missing)
+    found = _version(path, timeout)
+    if isinstance(found, str):
+        return _message(pyspark_version, found)
+    if found in _accepted(pyspark_version):
+        return None
+    return _message(pyspark_version, f"found Java {found} ({path})")
+
+
+def _find() -> tuple[str | None, str]:
+    """The java that Spark would start, or what to say when there is none."""
+    home = os.environ.get("JAVA_HOME", "")
+    if home:
+        path = os.path.join(home, "bin", "java")
+        return (path, "") if os.access(path, os.X_OK) else (None, f"JAVA_HOME={home} holds no bin/java")
+    return shutil.which("java"), "no java was found on the PATH"
+
+
+def _version(path: str, timeout: float) -> int | str:
+    """The major version of a java, or what went wrong when asking for it."""
+    try:
+        process = subprocess.Popen(
+            [path, "-version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        return f"{path} cannot be run ({error.strerror})"
+    try:
+        said, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        # the whole group: a child that holds the pipe open would keep communicate() waiting
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return f"{path} -version did not answer within {timeout:g} s"
+    match = re.search(r'version "(?:1\.)?(\d+)', said)
+    if process.returncode == 0 and match:
+        return int(match.group(1))
+    first = next((line.strip() for line in said.splitlines() if line.strip()), "")[:100]
+    return f"{path} -version exited with {process.returncode} and names no version (it said {first!r})"
+
+
+def _accepted(pyspark_version: str | None) -> tuple[int, ...]:
+    if pyspark_version is None:
+        return RECOMMENDED
+    match = re.match(r"(\d+)\.(\d+)", pyspark_version)
+    release = (int(match.group(1)), int(match.group(2))) if match else (4, 0)
+    if release < (4, 0):
+        return (8, 11, *RECOMMENDED)
+    return (*RECOMMENDED, 25) if release >= (4, 3) else RECOMMENDED
+
+
+def _message(pyspark_version: str | None, found: str) -> str:
+    spark = "Spark" if pyspark_version is None else f"pyspark {pyspark_version}"
+    *others, last = map(str, _accepted(pyspark_version))
+    return f"{spark} needs Java {', '.join(others)} or {last}; {found}: {HOW_TO_GET_IT}"
+
+
+def main(arguments: list[str]) -> int:
+    """Print the problem, if there is one; the exit code."""
+    found = problem(arguments[0] if arguments else None)
+    if found:
+        sys.stderr.write(found + "\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,166 @@
+"""The Spark session of a run: the active one, or a local one with this very interpreter."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import InvalidArguments, SparkUnavailable
+from . import _java
+
+__all__ = ["Cluster", "session"]
+
+
+def session(given: Any = None) -> Any:
+    """`given`, or the active session, or a new one.
+
+    A new one takes what `spark-submit` or `spark-defaults.conf` say, otherwise `local[*]`; its executors run this
+    interpreter unless `PYSPARK_PYTHON` names another. It stays for later runs and ends with the process.
+
+    Raises:
+        SparkUnavailable: there is no usable Java, or Spark does not start.
+        InvalidArguments: `given` is no classic session.
+    """
+    from pyspark import SparkContext, __version__
+    from pyspark.sql import SparkSession
+
+    if given is not None:
+        if type(given).__module__.startswith("pyspark.sql.connect"):
+            raise InvalidArguments(
+                "spark", ["a Spark Connect session cannot run trials; connect to the cluster directly"]
+            )
+        if not isinstance(given, SparkSession):
+            raise InvalidArguments("spark", [f"{given!r} is no SparkSession; leave it out to use the active one"])
+        if given.sparkContext._jsc is None:
+            raise InvalidArguments("spark", ["this session was stopped; create a new one, or leave it out"])
+        return given
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    if SparkContext._active_spark_context is not None:
+        return SparkSession(SparkContext._active_spark_context)
+    problem = None if os.environ.get("PYSPARK_GATEWAY_PORT") else _java.problem(__version__)
+    if problem:
+        raise SparkUnavailable(problem)
+    with _this_interpreter():
+        try:
+            return _new_session()
+        except Exception as error:
+            raise SparkUnavailable(f"Spark did not start: {error}") from error
+
+
+def _new_session() -> Any:
+    from pyspark import SparkConf, SparkContext
+    from pyspark.sql import SparkSession
+
+    SparkContext._ensure_initialized()
+    conf = SparkConf()  # what spark-submit, spark-defaults.conf and PYSPARK_SUBMIT_ARGS say
+    conf.setIfMissing("spark.master", "local[*]").setIfMissing("spark.ui.showConsoleProgress", "false")
+    if conf.get("spark.master").startswith("local["):  # nobody outside of this machine has to reach it
+        conf.setIfMissing("spark.driver.host", "127.0.0.1").setIfMissing("spark.driver.bindAddress", "127.0.0.1")
+    if conf.get("spark.app.name", "pyspark-shell") == "pyspark-shell":
+        conf.setAppName("hopslite")
+    return SparkSession.builder.config(conf=conf).getOrCreate()
+
+
+@contextlib.contextmanager
+def _this_interpreter() -> Iterator[None]:
+    """PySpark reads the executors' interpreter from a variable when a context is made; the default is any python3."""
+    if "PYSPARK_PYTHON" in os.environ:
+        yield
+        return
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    try:
+        yield
+    finally:
+        del os.environ["PYSPARK_PYTHON"]
+
+
+class Cluster:
+    """What Spark can give trials: slots, GPUs, and the resource profile to ask for them with."""
+
+    def __init__(self, spark: Any, cpus: int | None, gpus: int | None) -> None:
+        self.context = spark.sparkContext
+        self._conf = dict(self.context.getConf().getAll())
+        self.local = self.context.master.startswith("local") and not self.context.master.startswith("local-cluster")
+        self._cpus, self._gpus = cpus, gpus
+        self.local_gpus = self._find_local_gpus() if self.local else []
+        self.profile = None if self.local else self._make_profile()
+
+    def conf(self, key: str, default: str = "") -> str:
+        return str(self._conf.get(key, default))
+
+    def _find_local_gpus(self) -> list[str]:
+        from ..runtime.system import visible_gpus
+
+        given = self.context.resources.get("gpu")
+        return list(given.addresses) if given else visible_gpus()
+
+    def _make_profile(self) -> Any:
+        """A profile with these task requests; None when Spark is configured for just these."""
+        from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
+
+        gpus = 0.0 if self._gpus is None else float(self._gpus)
+        same_cpus = self._cpus in (None, int(self.conf("spark.task.cpus", "1")))
+        same_gpus = self._gpus is None or gpus == float(self.conf("spark.task.resource.gpu.amount", "0"))
+        if same_cpus and same_gpus:
+            return None
+        requests = TaskResourceRequests().cpus(self._cpus or int(self.conf("spark.task.cpus", "1")))
+        if gpus:
+            requests = requests.resource("gpu", gpus)
+        return ResourceProfileBuilder().require(requests).build
+
+    def problems(self) -> list[str]:
+        """Why trials with these requests could never run; empty when they can."""
+        cores, wanted = self._cores(), self._cpus or 1
+        found = []
+        if cores is not None and wanted > cores:
+            found.append(f"cpus_per_trial={wanted}, but {self._place()} has {cores} cores; ask for at most {cores}")
+        gpus = self._gpus_per_place()
+        if self._gpus and self._gpus > gpus:
+            how = (
+                "NVML finds no more here"
+                if self.local
+                else "spark.executor.resource.gpu.amount says so; executors need it and a discovery script"
+            )
+            found.append(f"gpus_per_trial={self._gpus}, but {self._place()} has {gpus} GPUs ({how})")
+        return found
+
+    def _place(self) -> str:
+        return "this machine" if self.local else "an executor"
+
+    def _cores(self) -> int | None:
+        if self.local:
+            return int(self.context.defaultParallelism)
+        cores = self.conf("spark.executor.cores")
+        return int(cores) if cores.isdigit() else None
+
+    def _gpus_per_place(self) -> int:
+        return len(self.local_gpus) if self.local else int(self.conf("spark.executor.resource.gpu.amount", "0"))
+
+    def capacity(self) -> int:
+        """How many trials fit at once at the moment; with dynamic allocation, at its maximum."""
+        if self.local:
+            limits = [int(self.context.defaultParallelism) // (self._cpus or 1)]
+            if self._gpus:
+                limits.append(len(self.local_gpus) // self._gpus)
+            return max(1, min(limits))
+        scala = self.context._jsc.sc()
+        profile = self.profile._java_resource_profile if self.profile else None
+        if profile is None:
+            profile = scala.resourceProfileManager().defaultResourceProfile()
+        now = int(scala.maxNumConcurrentTasks(profile))
+        if self.conf("spark.dynamicAllocation.enabled") != "true":
+            return max(1, now)
+        executors = self.conf("spark.dynamicAllocation.maxExecutors", "1000")
+        per_executor = max(1, (self._cores() or 1) // (self._cpus or int(self.conf("spark.task.cpus", "1"))))
+        return max(1, now, min(int(executors), 1000) * per_executor)
+
+    def gpus_of_slot(self, index: int) -> list[str] | None:
+        """In local mode, where Spark assigns none: the addresses for one of several slots side by side."""
+        if self._gpus is None or not self.local:
+            return None
+        return self.local_gpus[index * self._gpus : (index + 1) * self._gpus]

@@ -1,0 +1,95 @@
+"""Trials one after the other in this very process: for a debugger, for tests, without Spark and without Java."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from .._trial import Event, Spec, json_safe
+from ..errors import InvalidArguments
+from ..runtime.capture import LOG, captured
+from ..runtime.context import TrialContext
+from ..runtime.execute import execute
+from ..runtime.job import Job
+from ..runtime.values import deserialize
+from ..store import RunDir
+from . import Resources
+
+__all__ = ["Inline"]
+
+
+class Inline:
+    """One slot: the calling thread. `pdb` and breakpoints work; a crash of the function is a crash of the program."""
+
+    def __init__(self, resources: Resources, spark: Any = None, channel_port: str = "0") -> None:
+        wanted = {"cpus_per_trial": resources.cpus_per_trial, "gpus_per_trial": resources.gpus_per_trial}
+        problems = [f"{name}={value} means nothing in this process" for name, value in wanted.items() if value]
+        if (resources.parallelism or 1) > 1:
+            problems.append(f"parallelism={resources.parallelism}, but this pool runs one trial after the other")
+        if problems:
+            raise InvalidArguments("pool='inline'", problems)
+        self._waiting: list[Spec] = []
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+    def start(self, job: Job, label: str) -> None:
+        self._job = job
+        self._loaded = deserialize(job.payload)
+
+    def want(self, slots: int) -> None:
+        pass
+
+    @property
+    def free(self) -> int:
+        return 1 - len(self._waiting)
+
+    @property
+    def size(self) -> int:
+        return 1
+
+    def submit(self, spec: Spec) -> None:
+        self._waiting.append(spec)
+
+    def wait(self, timeout: float) -> Sequence[Event]:
+        if not self._waiting:
+            return []
+        spec = self._waiting.pop()
+        started = Event("started", time.time(), spec.trial_id, {"host": socket.gethostname(), "gpus": None})
+        result = self._run(spec)
+        return [started, Event("ended", time.time(), spec.trial_id, result)]
+
+    def _run(self, spec: Spec) -> dict[str, Any]:
+        run = RunDir(spec.logdir)
+        scratch = None if run.is_local and not self._job.local_logdir else tempfile.mkdtemp(prefix="hopslite-")
+        directory = run.url if run.is_local else f"{scratch}/trial"
+        logdir = f"{scratch}/logdir" if self._job.local_logdir else directory
+        for path in (directory, logdir):
+            os.makedirs(path, exist_ok=True)
+        try:
+            context = TrialContext(self._job.run_id, spec.trial_id, directory, logdir)
+            with captured(os.path.join(directory, LOG), tee=self._job.verbose or sys.gettrace() is not None):
+                result = execute(self._job, spec, context, self._loaded)
+                if result.traceback:
+                    sys.stderr.write(result.traceback)
+            if logdir != directory:
+                shutil.copytree(logdir, directory, dirs_exist_ok=True)
+            if not run.is_local:
+                run.fs.put(f"{directory}/", f"{run.url}/", recursive=True)
+        finally:
+            if scratch:
+                shutil.rmtree(scratch, ignore_errors=True)
+        return dict(json_safe(result.to_json()))
+
+    def kill(self, trial_id: str, why: str) -> None:
+        pass
+
+    def close(self) -> None:
+        self._waiting.clear()

@@ -1,0 +1,290 @@
+"""Slots on Spark executors: one long-lived single-task job per slot, which pulls trials over the channel."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import queue
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from .._trial import Event, Result, Spec, State
+from ..errors import InvalidArguments, SparkUnavailable
+from ..runtime.job import Job
+from ..runtime.slot import serve
+from . import Resources
+from ._channel import ClientLink, Peer, Server, parse_ports
+from ._session import Cluster, session
+
+__all__ = ["Spark"]
+
+log = logging.getLogger(__name__)
+
+RESIZE_SECONDS = 5.0  # how often the cluster is asked whether it has grown
+MAX_START_FAILURES = 3  # jobs in a row that end without a slot having connected
+
+
+class Spark:
+    """A pool on a Spark cluster, or on `local[*]`.
+
+    Each slot is a Spark job of one task, submitted from a thread of its own: a slot that dies takes nothing else down
+    and is started again, by Spark or by a new job. Slots beyond the cluster's size wait in Spark's queue.
+    """
+
+    def __init__(self, resources: Resources, spark: Any = None, channel_port: str = "0") -> None:
+        self.session = session(spark)
+        self._resources = resources
+        self._cluster = Cluster(self.session, resources.cpus_per_trial, resources.gpus_per_trial)
+        problems = self._cluster.problems()
+        if problems:
+            raise InvalidArguments("the cluster", problems)
+        self._ports = parse_ports(channel_port)
+        self._server: Server | None = None
+        self._inbox: queue.SimpleQueue[Event | SparkUnavailable | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # guards the next three, which the channel's thread changes
+        self._idle: deque[Peer] = deque()
+        self._busy: dict[Peer, Spec] = {}
+        self._connected: set[Peer] = set()
+        self._slots: dict[int, threading.Thread] = {}
+        self._wanted = 0
+        self._capacity = 0
+        self._next_resize = 0.0
+        self._closed = threading.Event()
+
+    # --- the pool's interface
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        context = self._cluster.context
+        return {
+            "application_id": context.applicationId,
+            "master": context.master,
+            "version": context.version,
+            "ui": context.uiWebUrl,
+            "conf": dict(context.getConf().getAll()),
+        }
+
+    def start(self, job: Job, label: str) -> None:
+        self._job, self._label = job, label
+        host = "127.0.0.1" if self._cluster.local else self._cluster.conf("spark.driver.host")
+        self._server = Server(self._bind_address(host), self._ports, self._on_message, self._on_lost)
+        self._task = functools.partial(
+            _slot_task, address=(host, self._server.address[1]), key=self._server.key, job=job
+        )
+        self._group = f"hopslite-{job.run_id}"
+
+    def _bind_address(self, host: str) -> str:
+        bind = host if self._cluster.local else self._cluster.conf("spark.driver.bindAddress", host)
+        return host if bind in ("0.0.0.0", "::") and _is_ours(host) else bind
+
+    def want(self, slots: int) -> None:
+        now = time.monotonic()
+        if slots > self._wanted or now >= self._next_resize:
+            self._next_resize = now + RESIZE_SECONDS
+            self._capacity = self._resources.parallelism or self._cluster.capacity()
+            if self._cluster.local:
+                self._capacity = min(self._capacity, self._cluster.capacity())
+        self._wanted = slots
+        for index in range(min(slots, self._capacity)):
+            if len(self._slots) >= min(slots, self._capacity):
+                break
+            if index not in self._slots:
+                self._begin_slot(index)
+        self._give_back(slots)
+
+    def _begin_slot(self, index: int) -> None:
+        thread = threading.Thread(target=self._keep_slot, args=(index,), name=f"hopslite-slot-{index}", daemon=True)
+        self._slots[index] = thread
+        thread.start()
+
+    def _give_back(self, slots: int) -> None:
+        """Let idle slots go that there is no more work for, so that others can have the cores."""
+        with self._lock:
+            surplus = len(self._connected) - slots
+            leaving = [self._idle.pop() for _ in range(min(surplus, len(self._idle)))] if surplus > 0 else []
+        for peer in leaving:
+            peer.send({"type": "exit"})
+
+    @property
+    def free(self) -> int:
+        return len(self._idle)
+
+    @property
+    def size(self) -> int:
+        return len(self._connected)
+
+    def submit(self, spec: Spec) -> None:
+        with self._lock:
+            peer = self._idle.popleft()
+            self._busy[peer] = spec
+        peer.send({"type": "run", "spec": spec.to_json()})
+
+    def wait(self, timeout: float) -> Sequence[Event]:
+        events: list[Event] = []
+        with contextlib.suppress(queue.Empty):
+            self._take(self._inbox.get(timeout=timeout), events)
+            while True:
+                self._take(self._inbox.get_nowait(), events)
+        return events
+
+    @staticmethod
+    def _take(item: Event | SparkUnavailable | None, events: list[Event]) -> None:
+        if isinstance(item, SparkUnavailable):
+            raise item
+        if item is not None:
+            events.append(item)
+
+    def kill(self, trial_id: str, why: str) -> None:
+        with self._lock:
+            peers = [peer for peer, spec in self._busy.items() if spec.trial_id == trial_id]
+        for peer in peers:
+            peer.send({"type": "kill", "trial": trial_id, "why": why})
+
+    def close(self) -> None:
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        with self._lock:
+            peers = list(self._connected)
+        for peer in peers:
+            peer.send({"type": "exit"})
+        self._await_slots(2.0)
+        if any(thread.is_alive() for thread in list(self._slots.values())):
+            with contextlib.suppress(Exception):  # the context may be stopped
+                self._cluster.context.cancelJobGroup(self._group)
+            self._await_slots(10.0)
+        if self._server:
+            self._server.close()
+
+    def _await_slots(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        for thread in list(self._slots.values()):
+            thread.join(max(0.0, end - time.monotonic()))
+
+    # --- a slot's thread
+
+    def _keep_slot(self, index: int) -> None:
+        """Submit the slot's job, and again when it fails for a reason outside of trials."""
+        context = self._cluster.context
+        context.setJobGroup(self._group, f"{self._label} | slot {index}", interruptOnCancel=False)
+        task = functools.partial(self._task, gpus=self._cluster.gpus_of_slot(index))
+        failures = 0
+        while not self._closed.is_set():
+            began = time.monotonic()
+            try:
+                rdd = context.parallelize([index], 1)
+                if self._cluster.profile is not None:
+                    rdd = rdd.withResources(self._cluster.profile)
+                rdd.mapPartitions(task).collect()
+                break
+            except Exception as error:  # noqa: BLE001 - Py4J raises anything; a slot's failure must not end the run
+                if self._closed.wait(0.5):  # the run is ending, or an interrupt has cancelled Spark's jobs
+                    break
+                failures = failures + 1 if time.monotonic() - began < 60 else 1
+                problem = _explain(error)
+                log.warning("slot %d failed: %s", index, problem)
+                if failures >= MAX_START_FAILURES and not self._connected:
+                    self._inbox.put(SparkUnavailable(f"no slot could be started on {context.master}: {problem}"))
+                    break
+                self._closed.wait(min(2.0**failures, 30.0))
+        if not self._closed.is_set():
+            del self._slots[index]
+
+    # --- the channel's thread
+
+    def _on_message(self, peer: Peer, message: dict[str, Any]) -> None:
+        kind, now = message["type"], time.time()
+        trial = message.get("trial")
+        if kind == "ready":
+            with self._lock:
+                self._connected.add(peer)
+                self._idle.append(peer)
+            self._inbox.put(None)
+        elif kind == "started":
+            self._inbox.put(Event("started", now, trial, {"host": message["host"], "gpus": message["gpus"]}))
+        elif kind == "output":
+            self._inbox.put(Event("output", now, trial, {"lines": message["lines"]}))
+        elif kind == "sample":
+            self._inbox.put(Event("sample", now, trial, message["metrics"]))
+        elif kind == "ended":
+            with self._lock:
+                spec = self._busy.pop(peer, None)
+                self._idle.append(peer)
+            if spec is not None:
+                self._inbox.put(Event("ended", now, spec.trial_id, message["result"]))
+
+    def _on_lost(self, peer: Peer) -> None:
+        with self._lock:
+            self._connected.discard(peer)
+            if peer in self._idle:
+                self._idle.remove(peer)
+            spec = self._busy.pop(peer, None)
+        if spec is None or self._closed.is_set():
+            self._inbox.put(None)
+            return
+        error = "the slot was lost while the trial ran (the executor died, or the network was cut)"
+        result = Result(spec.trial_id, State.FAILED, error=error, cause="lost", started=time.time())
+        self._inbox.put(Event("ended", time.time(), spec.trial_id, result.to_json()))
+
+
+def _is_ours(host: str) -> bool:
+    try:
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
+
+
+def _explain(error: BaseException) -> str:
+    """The line of a Spark failure that says what happened."""
+    text = str(getattr(error, "java_exception", "") or error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if "No module named 'hopslite'" in text:
+        return "hopslite is not installed where the executors' Python is; install it there, or ship it with --py-files"
+    errors = [line for line in lines if "Error" in line.split(":")[0] and not line.startswith(("at ", "File "))]
+    return (errors[-1] if errors else lines[0] if lines else type(error).__name__)[:500]
+
+
+def _slot_task(
+    _partition: Iterable[int],
+    *,
+    address: tuple[str, int],
+    key: bytes,
+    job: Job,
+    gpus: list[str] | None = None,
+) -> Iterator[int]:
+    """What Spark runs on an executor."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    assigned = context.resources().get("gpu") if context else None
+    if assigned is not None:
+        gpus = list(assigned.addresses)
+    elif job.gpus is not None and gpus is None:
+        gpus = []
+    try:
+        link = ClientLink(address, key)
+    except ConnectionRefusedError:
+        return iter(())  # the run has ended while this task waited in the queue
+    try:
+        serve(_Identified(link, {"host": socket.gethostname(), "gpus": gpus}), job, gpus)
+    finally:
+        link.close()
+    return iter(())
+
+
+class _Identified:
+    """A link that adds where it is to `started` messages."""
+
+    def __init__(self, link: ClientLink, identity: dict[str, Any]) -> None:
+        self._link, self._identity = link, identity
+        self.fileno, self.receive = link.fileno, link.receive
+
+    def send(self, message: dict[str, Any]) -> None:
+        self._link.send({**message, **self._identity} if message["type"] == "started" else message)

@@ -1,0 +1,104 @@
+"""Running the training function once, in this process: plain data in, a `Result` out."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from .._trial import Result, Spec, State, json_safe
+from ..errors import ReturnValueError
+from .capture import LOG
+from .context import TrialContext, entered
+from .job import Job
+from .outputs import Outputs, check_finite, keep_files, read_outputs, write_json
+from .values import Values, call_arguments, deserialize
+
+__all__ = ["execute", "failed"]
+
+
+def execute(
+    job: Job, spec: Spec, context: TrialContext, loaded: tuple[Callable[..., Any], list[Any]] | None = None
+) -> Result:
+    """Call the training function with the trial's hyperparameters and record what comes of it.
+
+    Writes `.hparams.json`, `.outputs.json` and `.metric` into the trial's directory. Whatever the function raises
+    becomes a FAILED result; only an interrupt by the user passes through.
+
+    Args:
+        loaded: the function and its values where they are here already; otherwise they come from `job.payload`.
+    """
+    started = time.time()
+    clock = time.monotonic()
+
+    def ended(state: State, **details: Any) -> Result:
+        return Result(
+            spec.trial_id,
+            state,
+            started=started,
+            duration=time.monotonic() - clock,
+            host=socket.gethostname(),
+            **details,
+        )
+
+    os.makedirs(context.directory, exist_ok=True)
+    try:
+        fn, objects = loaded or deserialize(job.payload)
+        params = Values.from_wire(spec.params, objects)
+        write_json(os.path.join(context.directory, ".hparams.json"), json_safe(params))
+        args, kwargs = call_arguments(fn, params)
+        with entered(context):
+            returned = fn(*args, **kwargs)
+        outputs = read_outputs(returned, job.optimization_key, job.needs_metric)
+        files = _record(job, spec, context, outputs)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - one bad trial never ends a search
+        return ended(State.FAILED, **_failure(error))
+    problem = check_finite(outputs.metric, job.optimization_key)
+    if problem:
+        return ended(State.FAILED, outputs=outputs.values, artifacts=tuple(files), error=problem, cause="not-a-number")
+    return ended(State.FINISHED, metric=outputs.metric, outputs=outputs.values, artifacts=tuple(files))
+
+
+def _record(job: Job, spec: Spec, context: TrialContext, outputs: Outputs) -> list[str]:
+    place = f"Experiments/{job.run_id}/trials/{spec.trial_id}"
+    files = keep_files(outputs, context.directory, lambda name: f"{place}/{name}")
+    outputs.values.setdefault("log", f"{place}/{LOG}")
+    write_json(os.path.join(context.directory, ".outputs.json"), outputs.values)
+    if outputs.metric is not None:
+        with open(os.path.join(context.directory, ".metric"), "w", encoding="utf-8") as file:
+            file.write(str(outputs.metric))
+    return files
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    """The fields of a Result that tell what was raised; the trace starts in the user's code."""
+    if isinstance(error, ReturnValueError):
+        return {"error": str(error), "cause": "return-value"}
+    if isinstance(error, SystemExit):
+        return {"error": f"the training function called sys.exit({error.code!r})", "cause": "exit"}
+    cause = "out-of-memory" if isinstance(error, MemoryError) else "exception"
+    frame = error.__traceback__
+    trace = "".join(traceback.format_exception(type(error), error, frame.tb_next if frame else None))
+    message = str(error).strip().splitlines()
+    text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
+    return {"error": text[:500], "cause": cause, "traceback": trace}
+
+
+def failed(spec: Spec, cause: str, error: str, started: float, **details: Any) -> Result:
+    """The result of a trial that could not tell its own."""
+    state = State.KILLED if cause == "killed" else State.FAILED
+    return Result(
+        spec.trial_id,
+        state,
+        error=error,
+        cause=cause,
+        started=started,
+        duration=max(0.0, time.time() - started),
+        host=socket.gethostname(),
+        **details,
+    )

@@ -1,0 +1,33 @@
+"""What a slot needs to know of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+__all__ = ["Job"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Job:
+    """The part of a run that every slot gets once, inside its Spark task.
+
+    `payload` is the training function with its unusual values (see `values.serialize`); `metric_key` None means that
+    any return value will do (`launch`); `gpus` None leaves the visible devices as Spark and the environment have them.
+    """
+
+    run_id: str
+    name: str
+    project: str
+    payload: bytes
+    optimization_key: str | None
+    seed: int
+    isolation: str = "process"
+    trial_timeout: float | None = None
+    local_logdir: bool = False
+    verbose: bool = False
+    gpus: int | None = None
+    directory: str = ""
+    import_path: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ()
+    sample_seconds: float = 5.0
+    needs_metric: bool = True

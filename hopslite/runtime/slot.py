@@ -1,0 +1,394 @@
+"""One Spark task that stays: it asks the driver for trials and runs them one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from multiprocessing.connection import wait
+from typing import Any, Protocol
+
+from .._trial import Result, Spec, json_safe
+from ..store import RunDir
+from .capture import LOG, LogTail, captured
+from .context import TrialContext
+from .execute import execute, failed
+from .job import Job
+from .system import Sampler, kernel_oom_kills
+from .values import deserialize
+from .workdir import WorkDir
+from .zygote import Zygote
+
+__all__ = ["Link", "serve"]
+
+BEAT_SECONDS = 2.0
+TAIL_SECONDS = 0.25
+GRACE_SECONDS = 10.0  # between a trial's result and the end of its process
+STACK_DUMP_SECONDS = 1.0  # between the request for a stack trace and the kill, when a trial is out of time
+_NEVER = float("inf")
+
+
+class Link(Protocol):
+    """The slot's end of the channel to the driver. `send` may be called from any thread."""
+
+    def fileno(self) -> int: ...
+    def send(self, message: dict[str, Any]) -> None: ...
+    def receive(self) -> dict[str, Any]: ...
+
+
+def serve(link: Link, job: Job, gpus: list[str] | None) -> None:
+    """Run trials as the driver sends them until it says `exit` or the channel closes.
+
+    Messages to the driver: `ready`, `started`, `output`, `sample`, `ended`, `beat`; from it: `run`, `kill`, `exit`.
+
+    Args:
+        gpus: addresses of the GPUs that trials here may use; None leaves `CUDA_VISIBLE_DEVICES` as it is.
+    """
+    _check_run_directory(job)
+    environment = {"ML_ID": job.run_id}
+    if gpus is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    runner = _ProcessRunner if job.isolation == "process" else _InlineRunner
+    slot = runner(link, job, environment)
+    try:
+        with contextlib.suppress(EOFError, OSError):
+            link.send({"type": "ready"})
+            slot.loop()
+    finally:
+        slot.close()
+
+
+def _check_run_directory(job: Job) -> None:
+    run = RunDir(f"{job.project}/Experiments/{job.run_id}")
+    if not run.exists("run.json"):
+        raise FileNotFoundError(
+            f"{run.url} is not visible on {socket.gethostname()}: the project directory must be on a file system that "
+            "the driver and all executors share"
+        )
+
+
+class _Place:
+    """Where a trial runs and writes on this machine, and how that comes into the run directory."""
+
+    def __init__(self, job: Job, spec: Spec) -> None:
+        self.run = RunDir(spec.logdir)
+        self.work = WorkDir(job.directory, job.local_logdir)
+        self.directory = self.run.url if self.run.is_local else os.path.join(self.work.root, "trial")
+        os.makedirs(self.directory, exist_ok=True)
+        self.log = os.path.join(self.directory, LOG)
+        self.context = TrialContext(job.run_id, spec.trial_id, self.directory, self.work.logdir or self.directory)
+
+    def settle(self) -> list[str]:
+        """Bring everything into the run directory; returns what went wrong."""
+        try:
+            self.work.keep(self.directory)
+            if not self.run.is_local:
+                self.run.fs.put(self.directory.rstrip("/") + "/", self.run.url.rstrip("/") + "/", recursive=True)
+        except (OSError, ValueError, shutil.Error) as error:
+            return [f"files could not be kept ({error}); they are in {self.work.root} on {socket.gethostname()}"]
+        self.work.remove()
+        return []
+
+
+class _Trial:
+    """A trial that is running in a process of its own."""
+
+    def __init__(self, job: Job, spec: Spec, zygote: Zygote) -> None:
+        self.spec = spec
+        self.place = _Place(job, spec)
+        self.started = time.time()
+        self.oom_kills = kernel_oom_kills()
+        self.link = zygote.run(spec, self.place.context, self.place.work.cwd)
+        self.pid: int | None = None
+        self.result: Result | None = None
+        self.exit: dict[str, Any] | None = None
+        self.closed = False
+        self.stopped_for: str | None = None
+        self.kill_at = _NEVER
+        self.deadline = time.monotonic() + job.trial_timeout if job.trial_timeout else _NEVER
+        self.tail = LogTail(self.place.log)
+        self.sampler: Sampler | None = None
+
+    @property
+    def over(self) -> bool:
+        """The process is gone; its result, if it sent one, has been read."""
+        return (self.exit is not None and self.closed) or (self.closed and self.result is not None)
+
+    def stop(self, why: str) -> None:
+        """End the process: at once, or with a stack trace in its log first when it ran out of time."""
+        if self.stopped_for is None:
+            self.stopped_for = why
+            if why == "timeout" and self.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGABRT)  # faulthandler writes where it was
+                self.kill_at = time.monotonic() + STACK_DUMP_SECONDS
+                return
+        self.kill()
+
+    def kill(self) -> None:
+        self.kill_at = _NEVER
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        else:
+            self.kill_at = time.monotonic()  # not forked yet: as soon as it tells its number
+
+
+class _ProcessRunner:
+    """Trials in children of a zygote; this process only waits, relays and kills."""
+
+    def __init__(self, link: Link, job: Job, environment: dict[str, str]) -> None:
+        self._link, self._job, self._environment = link, job, environment
+        self._zygote = Zygote(job, environment, preload=True)
+        self._may_preload = True
+        self._preloaded: set[str] = set(job.preload)
+        self._preload_environment: dict[str, str] = {}
+        self._trial: _Trial | None = None
+        self._next_sample = self._next_tail = _NEVER
+        self._next_beat = time.monotonic() + BEAT_SECONDS
+
+    def loop(self) -> None:
+        while True:
+            links: list[Any] = [self._link, self._zygote.link]
+            if self._trial and not self._trial.closed:
+                links.append(self._trial.link)
+            ready: list[Any] = wait(links, timeout=max(0.0, self._next_wake() - time.monotonic()))
+            if self._trial and self._trial.link in ready:
+                self._from_trial(self._trial)
+            if self._zygote.link in ready:
+                self._from_zygote()
+            if self._link in ready and self._from_driver(self._link.receive()):
+                return
+            self._on_time()
+            if self._trial and self._trial.over:
+                self._end(self._trial)
+
+    def _next_wake(self) -> float:
+        trial = self._trial
+        mine = (trial.deadline, trial.kill_at, self._next_sample, self._next_tail) if trial else ()
+        return min(self._next_beat, *mine) if mine else self._next_beat
+
+    def _from_driver(self, message: dict[str, Any]) -> bool:
+        if message["type"] == "exit":
+            return True
+        if message["type"] == "run":
+            self._begin(Spec.from_json(message["spec"]))
+        elif message["type"] == "kill" and self._trial and self._trial.spec.trial_id == message["trial"]:
+            self._trial.stop(message["why"])
+        return False
+
+    def _begin(self, spec: Spec) -> None:
+        try:
+            self._trial = _Trial(self._job, spec, self._zygote)
+        except OSError as error:  # a full disk, a zygote that was killed
+            self._restart_zygote()
+            self._send_end(failed(spec, "lost", f"the trial could not be started: {error}", time.time()))
+            return
+        now = time.monotonic()
+        self._next_sample = now + self._job.sample_seconds / 5
+        self._next_tail = now + TAIL_SECONDS if self._job.verbose else _NEVER
+
+    def _from_trial(self, trial: _Trial) -> None:
+        try:
+            message = json.loads(trial.link.recv_bytes())
+        except (EOFError, OSError):
+            trial.closed = True
+            return
+        if "pid" in message:
+            trial.pid = message["pid"]
+            trial.sampler = Sampler(trial.pid, self._environment.get("CUDA_VISIBLE_DEVICES"))
+            self._link.send({"type": "started", "trial": trial.spec.trial_id})
+        elif "loading" in message:
+            self._preload([message["loading"]], message["environment"])
+        elif "result" in message:
+            trial.result = Result.from_json(message["result"])
+            trial.deadline = _NEVER
+            trial.kill_at = time.monotonic() + GRACE_SECONDS
+            self._after_result(trial, message["modules"], message["environment"])
+
+    def _after_result(self, trial: _Trial, modules: list[str], environment: dict[str, str]) -> None:
+        if self._preloaded and environment != self._preload_environment and self._may_preload:
+            self._may_preload = False
+            changed = ", ".join(sorted(environment.keys() ^ self._preload_environment.keys() or environment.keys()))
+            trial.result = _warned(
+                trial.result,
+                f"{changed} changed after a framework had been imported ahead of the trial and may not have had its "
+                "effect; later trials of this slot import frameworks themselves",
+            )
+        elif modules:
+            self._preload(modules, environment)
+
+    def _preload(self, modules: list[str], environment: dict[str, str]) -> None:
+        new = [name for name in modules if name not in self._preloaded]
+        if new and self._may_preload:
+            self._preloaded.update(new)
+            self._preload_environment = environment
+            with contextlib.suppress(OSError):
+                self._zygote.preload(new, environment)
+
+    def _from_zygote(self) -> None:
+        trial = self._trial
+        try:
+            message = json.loads(self._zygote.link.recv_bytes())
+        except (EOFError, OSError):
+            self._restart_zygote()
+            if trial:
+                trial.kill()
+                trial.exit, trial.closed = {"status": None}, True
+            return
+        if trial and trial.pid in (None, message["pid"]):
+            trial.exit = message
+            self._drain(trial)
+
+    def _drain(self, trial: _Trial) -> None:
+        """Read what a dead child had still sent; a process that it left behind may hold the socket open."""
+        while not trial.closed and trial.link.poll(0):
+            self._from_trial(trial)
+        trial.closed = True
+
+    def _on_time(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT_SECONDS
+            self._link.send({"type": "beat"})
+        trial = self._trial
+        if trial is None:
+            return
+        if now >= trial.deadline:
+            trial.deadline = _NEVER
+            trial.stop("timeout")
+        if now >= trial.kill_at and trial.pid is not None:
+            trial.kill()
+        if now >= self._next_sample:
+            self._next_sample = now + self._job.sample_seconds
+            if trial.sampler and (metrics := trial.sampler.sample()):
+                self._link.send({"type": "sample", "trial": trial.spec.trial_id, "metrics": metrics})
+        if now >= self._next_tail:
+            self._next_tail = now + TAIL_SECONDS
+            self._send_output(trial)
+
+    def _send_output(self, trial: _Trial, last: bool = False) -> None:
+        if lines := trial.tail.read(last):
+            self._link.send({"type": "output", "trial": trial.spec.trial_id, "lines": lines})
+
+    def _end(self, trial: _Trial) -> None:
+        self._trial = None
+        trial.link.close()
+        if self._job.verbose:
+            self._send_output(trial, last=True)
+        result = trial.result if trial.stopped_for is None and trial.result else _how_it_died(trial, self._job)
+        if trial.exit and trial.exit.get("usage"):
+            result = _replace(result, usage=trial.exit["usage"])
+        self._send_end(_warned(result, *trial.place.settle()))
+        if not self._may_preload and self._preloaded:
+            self._preloaded = set()
+            self._restart_zygote()
+
+    def _send_end(self, result: Result) -> None:
+        self._link.send({"type": "ended", "result": json_safe(result.to_json())})
+
+    def _restart_zygote(self) -> None:
+        self._zygote.close()
+        self._zygote = Zygote(self._job, self._environment, preload=self._may_preload)
+
+    def close(self) -> None:
+        trial, self._trial = self._trial, None
+        if trial and trial.pid is not None:
+            trial.kill()
+        self._zygote.close()
+        if trial:
+            trial.place.settle()
+
+
+def _replace(result: Result, **changes: Any) -> Result:
+    return Result(**{**result.to_json(), **changes})
+
+
+def _warned(result: Result | None, *warnings: str) -> Result:
+    assert result is not None
+    return _replace(result, warnings=(*result.warnings, *warnings)) if warnings else result
+
+
+def _how_it_died(trial: _Trial, job: Job) -> Result:
+    """Tell apart the ways in which a process ends without a result."""
+    status = trial.exit["status"] if trial.exit else None
+    if trial.stopped_for == "timeout":
+        cause, error = "timeout", f"ran longer than trial_timeout={job.trial_timeout:g} s and was ended"
+    elif trial.stopped_for is not None:
+        cause, error = "killed", f"ended: {trial.stopped_for}"
+    elif status is None:
+        cause, error = "lost", "the parent process of the trial was killed"
+    elif os.WIFSIGNALED(status):
+        cause, error = _by_signal(os.WTERMSIG(status), trial)
+    else:
+        code = os.WEXITSTATUS(status)
+        cause, error = "exit", f"the process exited with code {code} before the training function returned"
+    return failed(trial.spec, cause, f"{error}; see output.log", trial.started)
+
+
+def _by_signal(number: int, trial: _Trial) -> tuple[str, str]:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    if number == signal.SIGKILL and kernel_oom_kills() > trial.oom_kills:
+        return "out-of-memory", "killed by the kernel, which was out of memory (SIGKILL)"
+    if number in (signal.SIGSEGV, signal.SIGBUS):
+        return "segfault", f"the process crashed with a segmentation fault ({name})"
+    return "signal", f"the process was killed by {name}"
+
+
+class _InlineRunner:
+    """`isolation="none"`: trials in the slot itself, without the cost and the safety of a process each."""
+
+    def __init__(self, link: Link, job: Job, environment: dict[str, str]) -> None:
+        self._link, self._job = link, job
+        self._before = {name: os.environ.get(name) for name in environment}
+        os.environ.update(environment)
+        sys.path += [entry for entry in job.import_path if entry not in sys.path]
+        self._loaded = deserialize(job.payload)
+        self._closing = threading.Event()
+        threading.Thread(target=self._beat, name="hopslite-beat", daemon=True).start()
+
+    def _beat(self) -> None:
+        with contextlib.suppress(OSError):
+            while not self._closing.wait(BEAT_SECONDS):
+                self._link.send({"type": "beat"})
+
+    def loop(self) -> None:
+        while (message := self._link.receive())["type"] != "exit":
+            if message["type"] == "run":
+                self._run(Spec.from_json(message["spec"]))
+
+    def _run(self, spec: Spec) -> None:
+        self._link.send({"type": "started", "trial": spec.trial_id})
+        place, before = _Place(self._job, spec), os.getcwd()
+        os.chdir(place.work.cwd)
+        try:
+            with captured(place.log, tee=False):
+                try:
+                    result = execute(self._job, spec, place.context, self._loaded)
+                except KeyboardInterrupt:
+                    result = failed(spec, "exception", "KeyboardInterrupt", time.time())
+                if result.traceback:
+                    sys.stderr.write(result.traceback)
+        finally:
+            os.chdir(before)
+        if self._job.verbose and (lines := LogTail(place.log).read(last=True)):
+            self._link.send({"type": "output", "trial": spec.trial_id, "lines": lines})
+        result = _warned(result, *place.settle())
+        self._link.send({"type": "ended", "result": json_safe(result.to_json())})
+
+    def close(self) -> None:
+        self._closing.set()
+        for name, value in self._before.items():  # Spark uses this process again
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

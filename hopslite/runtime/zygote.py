@@ -1,0 +1,230 @@
+"""The clean, single-threaded parent of a slot's trials: it imports frameworks once and forks a child per trial.
+
+A program of its own, so that a trial inherits nothing of the Spark worker. It talks with the slot over
+one socket: a byte that says what follows (`R` run, with the trial's own socket as a descriptor; `P` preload), then a
+JSON frame. It answers with a frame per child that ended. When the socket closes it kills its children and ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import dataclasses
+import faulthandler
+import gc
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+from multiprocessing.connection import Connection
+from typing import Any
+
+from .._trial import Spec
+from .capture import LOG, flush_c_streams, redirected
+from .context import TrialContext
+from .execute import execute
+from .job import Job
+from .preload import Watcher, framework_environment, import_all, loaded_frameworks
+
+__all__ = ["Zygote", "main"]
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+class Zygote:
+    """The slot's handle on a zygote process."""
+
+    def __init__(self, job: Job, environment: dict[str, str], preload: bool) -> None:
+        ours, theirs = socket.socketpair()
+        path = [entry for entry in (*sys.path, *job.import_path) if entry]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", f"from hopslite.runtime.zygote import main; main({theirs.fileno()})"],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))},
+        )
+        theirs.close()
+        self._socket = ours
+        self.link = Connection(os.dup(ours.fileno()))
+        setup = {f.name: getattr(job, f.name) for f in dataclasses.fields(job) if f.name != "payload"}
+        if not preload:
+            setup["preload"] = ()
+        self.link.send_bytes(json.dumps(setup).encode())
+        self.link.send_bytes(job.payload)
+
+    def run(self, spec: Spec, context: TrialContext, cwd: str) -> Connection:
+        """Have a child run a trial; returns the connection to the child."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._socket, [b"R"], [theirs.fileno()])
+        request = {"spec": spec.to_json(), "context": dataclasses.asdict(context), "cwd": cwd}
+        self.link.send_bytes(json.dumps(request).encode())
+        return Connection(ours.detach())
+
+    def preload(self, modules: list[str], environment: dict[str, str]) -> None:
+        self._socket.sendall(b"P")
+        self.link.send_bytes(json.dumps({"modules": modules, "environment": environment}).encode())
+
+    def close(self) -> None:
+        """End the process and, with it, whatever it still runs."""
+        self._socket.close()
+        self.link.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:  # importing a framework, or stopped
+            self.process.kill()
+            self.process.wait()
+
+
+def main(descriptor: int) -> None:
+    """The program: serve one slot until its socket closes."""
+    server = _Server(socket.socket(fileno=descriptor))
+    with contextlib.suppress(EOFError, OSError):
+        server.serve()
+    server.kill_all()
+    os._exit(0)
+
+
+class _Server:
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._link = Connection(os.dup(control.fileno()))
+        setup = json.loads(self._link.recv_bytes())
+        self._job = Job(**setup, payload=self._link.recv_bytes())
+        self._children: set[int] = set()
+        self._environment = dict(os.environ)
+        self._wake, wake_writer = os.pipe()
+        os.set_blocking(wake_writer, False)
+        signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what a trial leaves running comes here, to be killed
+
+    def serve(self) -> None:
+        import_all(self._job.preload)
+        gc.collect()
+        gc.freeze()
+        while True:
+            ready, _, _ = select.select([self._control.fileno(), self._wake], [], [])
+            if self._wake in ready:
+                os.read(self._wake, 4096)
+                self._reap()
+            if self._control.fileno() in ready:
+                self._serve_request()
+
+    def _serve_request(self) -> None:
+        what, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
+        if not what:
+            raise EOFError
+        request = json.loads(self._link.recv_bytes())
+        if what == b"P":
+            os.environ.update(request["environment"])  # what the trial had set before it imported the framework
+            import_all(request["modules"])
+            gc.freeze()
+            return
+        spec, context = Spec(**request["spec"]), TrialContext(**request["context"])
+        pid = os.fork()
+        if pid == 0:
+            self._become_trial(spec, context, request["cwd"], Connection(descriptors[0]))
+        os.close(descriptors[0])
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)
+        self._children.add(pid)
+
+    def _become_trial(self, spec: Spec, context: TrialContext, cwd: str, link: Connection) -> None:
+        """In the child: run the trial and exit; never returns into the zygote's loop."""
+        try:
+            os.setpgid(0, 0)
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGCHLD, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            self._control.close()
+            self._link.close()
+            _run_trial(self._job, spec, context, cwd, link, self._environment)
+        finally:
+            os._exit(0)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None:
+                return
+            pid = found.si_pid
+            if pid in self._children:
+                with contextlib.suppress(OSError):
+                    os.killpg(pid, signal.SIGKILL)  # before reaping, while the number is surely theirs
+            _, status, usage = os.wait4(pid, 0)
+            if pid in self._children:
+                self._children.remove(pid)
+                used = {
+                    "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+                    "max_memory_mb": round(usage.ru_maxrss / (1024 if sys.platform == "linux" else 1 << 20), 1),
+                }
+                self._link.send_bytes(json.dumps({"pid": pid, "status": status, "usage": used}).encode())
+
+    def kill_all(self) -> None:
+        for pid in self._children:
+            with contextlib.suppress(OSError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+def _run_trial(
+    job: Job, spec: Spec, context: TrialContext, cwd: str, link: Connection, environment: dict[str, str]
+) -> None:
+    def tell(**message: Any) -> None:
+        with contextlib.suppress(OSError):
+            link.send_bytes(json.dumps(message).encode())
+
+    for name in os.environ.keys() - environment.keys():  # what another trial had set is not this one's
+        del os.environ[name]
+    os.environ.update(environment)
+    before = framework_environment()
+
+    def changed() -> dict[str, str]:
+        return {k: v for k, v in framework_environment().items() if before.get(k) != v}
+
+    tell(pid=os.getpid())
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    os.makedirs(context.directory, exist_ok=True)
+    redirected(os.path.join(context.directory, LOG))
+    faulthandler.enable()
+    os.chdir(cwd)
+    _reseed()
+    already = loaded_frameworks()
+    sys.meta_path.insert(0, Watcher(lambda name: tell(loading=name, environment=changed())))
+    result = execute(job, spec, context)
+    if result.traceback:
+        sys.stderr.write(result.traceback)
+    elif result.error:
+        sys.stderr.write(result.error + "\n")
+    tell(result=result.to_json(), modules=sorted(loaded_frameworks() - already), environment=changed())
+    # As a normal exit would: writers flush, loggers close. Finalising the interpreter itself is slow and can crash
+    # inside frameworks, so it is left out.
+    with contextlib.suppress(BaseException):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    flush_c_streams()
+
+
+def _reseed() -> None:
+    """Children of one zygote must not share numpy's legacy random state (`random` sees to itself)."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

@@ -1,0 +1,64 @@
+"""Random search: distinct combinations, all equally likely."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._trial import Direction
+from ..errors import InvalidArguments
+from ..space import Space
+from ._common import InOrder, whole_number
+
+__all__ = ["Random"]
+
+MAX_REPEATS = 1000  # draws in a row that were seen before, after which a continuous space counts as used up
+
+
+class Random(InOrder):
+    """`samples` distinct combinations, or all of them when the space has fewer, which `notes` then says.
+
+    Time and memory are proportional to `samples`, whatever the size of the space.
+    """
+
+    def __init__(self, space: Space, *, direction: Direction = Direction.MAX, seed: int = 0, samples: int = 10) -> None:
+        problems = whole_number("samples", samples, 1) + whole_number("seed", seed, 0)
+        if problems:
+            raise InvalidArguments("random_search", problems)
+        super().__init__(samples if space.size is None else min(samples, space.size))
+        self._space = space
+        self._samples = samples
+        self._rng = np.random.default_rng(seed)
+        self._moved: dict[int, int] = {}
+        self._seen: set[tuple[float, ...]] = set()
+        self._noted = False
+
+    def notes(self) -> list[str]:
+        if self._noted or self.total == self._samples:
+            return []
+        self._noted = True
+        return [f"the space has only {self.total} combinations: {self.total} trials instead of {self._samples} samples"]
+
+    def _next(self) -> dict[str, Any] | None:
+        if self._space.size is not None:
+            return self._space.at(self._draw(self._space.size - self._asked))
+        for _ in range(MAX_REPEATS):
+            units = self._rng.random(len(self._space)).tolist()
+            key = self._space.key(units)
+            if key not in self._seen:
+                self._seen.add(key)
+                return self._space.decode(units)
+        return None
+
+    def _draw(self, left: int) -> int:
+        """A number of the `left` not yet drawn: a Fisher-Yates shuffle that stores only what it has moved."""
+        at, last = self._below(left), left - 1
+        drawn = self._moved.pop(at, at)
+        if at != last:
+            self._moved[at] = self._moved.pop(last, last)
+        return drawn
+
+    def _below(self, bound: int) -> int:
+        """A random integer below a bound of any size; 64 spare bits make the rounding of `%` invisible."""
+        return int.from_bytes(self._rng.bytes(bound.bit_length() // 8 + 9), "little") % bound

@@ -1,0 +1,105 @@
+"""What a run is made from: the program, its environment, its commit. Kept beside the results; secrets never."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from .rundir import RunDir
+
+__all__ = ["redacted", "save_snapshot"]
+
+_SECRET = re.compile(r"secret|password|passwd|token|credential|access[._-]?key|api[._-]?key|authkey|private", re.I)
+_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def redacted(settings: dict[str, str]) -> dict[str, str]:
+    """Settings without the values of those whose name or form says that they are secret."""
+    return {
+        key: "(redacted)" if _SECRET.search(key) or _SECRET.search(str(value)) else _USER_INFO.sub("", str(value))
+        for key, value in sorted(settings.items())
+    }
+
+
+def save_snapshot(run: RunDir, spark: dict[str, Any]) -> list[str]:
+    """Write `program.*`, `environment.txt`, `git.json` and `spark.json`; returns what could not be written."""
+    problems = []
+    for save in (_save_program, _save_environment, _save_git, lambda run: _save_spark(run, spark)):
+        try:
+            save(run)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            problems.append(f"{getattr(save, '__name__', 'a part')} of the run's record failed: {error}")
+    return problems
+
+
+def _save_program(run: RunDir) -> None:
+    notebook = _notebook_path()
+    if notebook is not None:
+        run.write_bytes("program.ipynb", notebook.read_bytes())
+        return
+    cells = _notebook_cells()
+    if cells:
+        run.write_bytes("program.py", "\n\n".join(f"# %%\n{cell}" for cell in cells).encode())
+        return
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    if script and Path(script).is_file():
+        run.write_bytes(f"program{Path(script).suffix or '.py'}", Path(script).read_bytes())
+
+
+def _notebook_path() -> Path | None:
+    """The notebook file of this kernel, as Jupyter (`JPY_SESSION_NAME`) and VS Code tell it."""
+    names = [os.environ.get("JPY_SESSION_NAME"), getattr(sys.modules.get("__main__"), "__vsc_ipynb_file__", None)]
+    for name in filter(None, names):
+        path = Path(str(name))
+        if path.suffix == ".ipynb" and path.is_file():
+            return path
+    return None
+
+
+def _notebook_cells() -> list[str]:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return [cell for cell in shell.user_ns.get("In", []) if cell] if shell is not None else []
+
+
+def _save_environment(run: RunDir) -> None:
+    installed = {
+        f"{found.metadata['Name']}=={found.version}"
+        for found in importlib.metadata.distributions()
+        if found.metadata["Name"]
+    }
+    head = f"# Python {platform.python_version()} on {platform.platform()}\n"
+    run.write_bytes("environment.txt", (head + "\n".join(sorted(installed, key=str.lower)) + "\n").encode())
+    prefix = os.environ.get("CONDA_PREFIX")
+    if prefix and Path(prefix) in (Path(sys.prefix), Path(sys.base_prefix)):
+        run.write_bytes(
+            "environment.yml", _output("conda", "env", "export", "--no-builds", "--prefix", prefix).encode()
+        )
+
+
+def _save_git(run: RunDir) -> None:
+    with contextlib.suppress(FileNotFoundError, subprocess.CalledProcessError):  # no git, or no repository
+        commit = _output("git", "rev-parse", "HEAD").strip()
+        branch = _output("git", "rev-parse", "--abbrev-ref", "HEAD").strip()
+        changed = [line[3:] for line in _output("git", "status", "--porcelain").splitlines()]
+        remote = ""
+        with contextlib.suppress(subprocess.CalledProcessError):
+            remote = _USER_INFO.sub("", _output("git", "config", "--get", "remote.origin.url").strip())
+        run.write_json("git.json", {"commit": commit, "branch": branch, "remote": remote, "changed": changed})
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+    return done.stdout
+
+
+def _save_spark(run: RunDir, spark: dict[str, Any]) -> None:
+    if spark:
+        run.write_json("spark.json", {**spark, "conf": redacted(spark.get("conf", {}))})

@@ -1,0 +1,165 @@
+"""From a journal to one tracker, in a thread: read, deliver, try again, and know when to stop."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from .. import _plugins
+from .._trial import Event, Result, State
+from ..store import JournalReader
+from ._tracker import Context, Tracker, Unavailable, command
+
+__all__ = ["Delivery"]
+
+BATCH = 1000  # events in memory at a time
+GRACE_SECONDS = 10.0  # how long a dead server is tried after the run's end
+PAUSE_SECONDS = (0.5, 10.0)  # between tries: the first and the longest while the run goes on
+LAST_PAUSE_SECONDS = 2.0  # the longest after its end
+BACKLOG_SECONDS = 3600.0  # an end for servers that answer, but hardly
+
+
+class Delivery(threading.Thread):
+    """Delivers a run's events to one tracker, at the tracker's own pace; `delivered` says, at the end, whether all.
+
+    Until `ending` is set it follows the journal; afterwards it delivers what is there. Trials and a run that have no
+    end in the journal then get one, KILLED at the time of the last event: the driver is gone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        context: Context,
+        ending: threading.Event,
+        interval: float = 0.25,
+        grace: float = GRACE_SECONDS,
+    ) -> None:
+        super().__init__(name=f"hopslite-{name}", daemon=True)
+        self.delivered = False
+        self._tracker_name = name
+        self._context = context
+        self._ending = ending
+        self._interval = interval
+        self._grace = grace
+        self._reader = JournalReader(context.run)
+        self._source: Iterator[Event] = iter(())
+        self._open = _Open()
+        self._ended: float | None = None
+        self._warned = False
+
+    def run(self) -> None:
+        try:
+            tracker: Tracker = _plugins.load("track", self._tracker_name)(self._context)
+            try:
+                self.delivered = self._follow(tracker)
+            finally:
+                tracker.close()
+        except Exception as error:  # noqa: BLE001  a fault of one tracker must not end the others
+            self._give_up(f"telling {self._tracker_name} of the run failed ({type(error).__name__}: {error})")
+
+    def _follow(self, tracker: Tracker) -> bool:
+        batch: list[Event] = []
+
+        def read() -> None:
+            batch[:] = self._read()
+
+        while True:
+            last = self._ending.is_set()  # asked before reading: what was written until then is read
+            if not self._persist(read):
+                return False
+            if not batch and not last:
+                self._ending.wait(self._interval)
+                continue
+            events = batch or self._open.ends()
+            if not events:
+                return True
+            self._open.note(events)
+            tracker.handle(events)
+            if not self._persist(tracker.flush):
+                return False
+
+    def _read(self) -> list[Event]:
+        events = list(itertools.islice(self._source, BATCH))
+        if not events:
+            self._source = self._reader.new()
+            events = list(itertools.islice(self._source, BATCH))
+        return events
+
+    def _persist(self, action: Callable[[], None]) -> bool:
+        """Do it, however often it must be tried; False when it was in vain for too long after the run's end."""
+        since = None
+        pause, longest = PAUSE_SECONDS
+        while True:
+            try:
+                action()
+            except (Unavailable, OSError) as error:
+                now = time.monotonic()
+                since = since or now
+                if self._is_late(now, since):
+                    return self._give_up(str(error))
+                if now > since and not self._warned:
+                    self._warned = True
+                    self._context.warn(f"{error}; the run goes on, and hopslite keeps trying")
+                self._context.tell({"unavailable": self._tracker_name})
+            else:
+                return since is None or not self._is_late(time.monotonic(), None)
+            if self._ending.is_set():
+                time.sleep(min(pause, LAST_PAUSE_SECONDS))
+            else:
+                self._ending.wait(pause)
+            pause = min(2 * pause, longest)
+
+    def _is_late(self, now: float, since: float | None) -> bool:
+        if not self._ending.is_set():
+            return False
+        self._ended = self._ended or now
+        failing = since is not None and now - max(since, self._ended) >= self._grace
+        return failing or now - self._ended >= BACKLOG_SECONDS
+
+    def _give_up(self, reason: str) -> bool:
+        self._context.tell({"unavailable": self._tracker_name})
+        self._context.warn(f"{reason}; deliver the run later with: {command(self._context.run)}")
+        return False
+
+
+class _Open:
+    """What has begun in a journal and not ended."""
+
+    def __init__(self) -> None:
+        self._trials: dict[str, float] = {}
+        self._run = False
+        self._time = 0.0
+
+    def note(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._time = max(self._time, event.time)
+            if event.kind == "ended":
+                self._trials.pop(event.trial or "", None)
+            elif event.trial is not None and event.kind in ("asked", "started"):
+                self._trials[event.trial] = event.time
+                self._run = True
+            elif event.kind in ("run_started", "run_ended"):
+                self._run = event.kind == "run_started"
+
+    def ends(self) -> list[Event]:
+        """Events that end what is open."""
+        events = [
+            Event("ended", self._time, trial, _killed(trial, started, self._time).to_json())
+            for trial, started in self._trials.items()
+        ]
+        if self._run:
+            events.append(Event("run_ended", self._time, None, {"state": State.KILLED.value}))
+        return events
+
+
+def _killed(trial: str, started: float, ended: float) -> Result:
+    return Result(
+        trial_id=trial,
+        state=State.KILLED,
+        error="the driver ended before this trial did",
+        cause="killed",
+        started=started,
+        duration=ended - started,
+    )

@@ -1,0 +1,236 @@
+"""Calls of an MLflow server: what is written, within its limits, and which failures may pass."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import posixpath
+import re
+import tempfile
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..store import RunDir
+from ._tracker import Unavailable, compact, redact, without_credentials
+
+__all__ = ["Connection", "Known", "Rejected", "Write", "target_uri"]
+
+KEY_LENGTH = 250
+PARAM_LENGTH = 6000
+TAG_LENGTH = 5000  # some servers' limit; others allow more
+PARAMS_PER_CALL = 100
+METRICS_PER_CALL = 1000
+REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "NOT_FOUND"}
+
+
+class Rejected(Exception):
+    """MLflow answered and refused; asking again would not help. `kind` is its error code."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """A run that MLflow has: its id there, its status and the state that we gave it."""
+
+    id: str
+    status: str = "RUNNING"
+    state: str | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class Write:
+    """What is to be written to one run. Metrics: name, value, seconds since the epoch, step."""
+
+    params: dict[str, Any] = dataclasses.field(default_factory=dict)
+    tags: dict[str, Any] = dataclasses.field(default_factory=dict)
+    metrics: list[tuple[str, float, float, int]] = dataclasses.field(default_factory=list)
+
+
+def target_uri(run: RunDir, given: str | None) -> str | None:
+    """Where a run is tracked: what is given, else what an earlier delivery used, else SQLite in a local project."""
+    if given:
+        return given
+    with contextlib.suppress(OSError, ValueError):
+        earlier = run.read_json("mlflow.json").get("tracking_uri")
+        if earlier:
+            return str(earlier)
+    return f"sqlite:///{_project(run)}/mlflow.db" if run.is_local else None
+
+
+def _project(run: RunDir) -> Path:
+    return Path(run.url).parent.parent
+
+
+class Connection:
+    """One experiment on one MLflow server. Methods raise `Unavailable` or `Rejected`, nothing else of MLflow's."""
+
+    def __init__(self, uri: str, run: RunDir, experiment: str) -> None:
+        self._uri = uri
+        with self._translated(), _alone_with_new_database(uri):
+            from mlflow import MlflowClient
+
+            self._client = MlflowClient(tracking_uri=uri)
+            self.experiment_id = self._experiment(experiment, _artifact_location(uri, run, experiment))
+
+    def _experiment(self, name: str, location: str | None) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(self._client.create_experiment(name, artifact_location=location))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            found = self._client.get_experiment_by_name(name)  # another run was quicker
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def find(self, run_id: str) -> dict[str | None, Known]:
+        """The runs that MLflow has for a run of ours, by trial id; the parent under None."""
+        found: dict[str | None, Known] = {}
+        token = None
+        while True:
+            with self._translated():
+                page = self._client.search_runs(
+                    [self.experiment_id],
+                    f"tags.`hopslite.run_id` = '{run_id}'",
+                    max_results=1000,
+                    page_token=token,
+                )
+            for run in page:
+                tags = run.data.tags
+                known = Known(run.info.run_id, run.info.status, tags.get("hopslite.state"))
+                found.setdefault(tags.get("hopslite.trial_id"), known)
+            token = page.token
+            if not token:
+                return found
+
+    def create(self, name: str, started: float, tags: dict[str, str]) -> Known:
+        with self._translated():
+            run = self._client.create_run(
+                self.experiment_id, start_time=_milliseconds(started), tags=tags, run_name=name
+            )
+        return Known(run.info.run_id)
+
+    def log(self, run_id: str, write: Write) -> None:
+        """Write params, tags and metrics; writing the same again changes nothing."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        params = [Param(key, _cut(compact(v), PARAM_LENGTH)) for key, v in _keyed(write.params).items()]
+        tags = [RunTag(key, _cut(compact(v), TAG_LENGTH)) for key, v in _keyed(write.tags).items()]
+        keys = _keys(name for name, *_ in write.metrics)
+        metrics = [Metric(keys[name], value, _milliseconds(t), step) for name, value, t, step in write.metrics]
+        while params or tags or metrics:
+            with self._translated():
+                self._client.log_batch(
+                    run_id,
+                    metrics=metrics[: METRICS_PER_CALL - 2 * PARAMS_PER_CALL],
+                    params=params[:PARAMS_PER_CALL],
+                    tags=tags[:PARAMS_PER_CALL],
+                )
+            del metrics[: METRICS_PER_CALL - 2 * PARAMS_PER_CALL], params[:PARAMS_PER_CALL], tags[:PARAMS_PER_CALL]
+
+    def upload(self, run_id: str, folder: RunDir, name: str) -> None:
+        """Store a file of a trial's directory as an artifact; nothing when there is no such file, or it is empty."""
+        with tempfile.TemporaryDirectory(prefix="hopslite-") as temporary:
+            path = folder.path(name)
+            if not folder.is_local:
+                path = os.path.join(temporary, os.path.basename(name))
+                try:
+                    folder.fs.get_file(folder.path(name), path)
+                except FileNotFoundError:
+                    return
+            if not os.path.isfile(path) or not os.path.getsize(path):
+                return
+            with self._translated(f"the artifact {name} could not be stored"):
+                self._client.log_artifact(run_id, path, posixpath.dirname(name) or None)
+
+    def reopen(self, run_id: str) -> None:
+        with self._translated():
+            self._client.update_run(run_id, status="RUNNING")
+
+    def terminate(self, run_id: str, status: str, ended: float) -> None:
+        with self._translated():
+            self._client.set_terminated(run_id, status, end_time=_milliseconds(ended))
+
+    @contextlib.contextmanager
+    def _translated(self, what: str = "") -> Iterator[None]:
+        """MLflow's and its artifact stores' many exceptions as `Unavailable` or `Rejected`."""
+        try:
+            yield
+        except ImportError:
+            raise
+        except Exception as error:
+            code = getattr(error, "error_code", None)
+            where = f"MLflow at {without_credentials(self._uri)}"
+            if code in REFUSALS or (code is None and what and not isinstance(error, ConnectionError)):
+                text = f"{what or f'{where} refused a value'} ({redact(str(error), self._uri)[:300]})"
+                raise Rejected(text, f"{what}{code or type(error).__name__}") from error
+            raise Unavailable(f"{where} cannot be reached ({_reason(error, self._uri)})") from error
+
+
+def _reason(error: Exception, uri: str) -> str:
+    text = redact(str(error), uri)
+    cause = re.search(r"\[Errno -?\d+\] ([^'\")\]]+)", text)
+    if cause:
+        return cause[1]
+    return "no answer in time" if "timeout" in text.lower() else text[:200]
+
+
+def _artifact_location(uri: str, run: RunDir, experiment: str) -> str | None:
+    """A server knows where artifacts go; a bare database would put them below the current directory."""
+    scheme = urllib.parse.urlsplit(uri).scheme.partition("+")[0]
+    if scheme not in ("sqlite", "postgresql", "mysql", "mssql") or not run.is_local:
+        return None
+    folder = re.sub(r"[^\w.-]", "_", experiment).strip(".") or "_"
+    return (_project(run) / "mlartifacts" / folder).as_uri()
+
+
+@contextlib.contextmanager
+def _alone_with_new_database(uri: str) -> Iterator[None]:
+    """Two processes that make the tables of one new SQLite file at the same time would both fail."""
+    path = uri.partition(":///")[2].partition("?")[0]
+    if not uri.startswith("sqlite") or not path or path.startswith(":memory:"):
+        yield
+        return
+    lock = Path(path).with_name(f".{Path(path).name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _keys(names: Any) -> dict[str, str]:
+    """A valid key for each name, different ones for different names."""
+    keys: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        key = re.sub(r"[^\w./ :-]", "_", name)[:KEY_LENGTH]
+        if not key or posixpath.normpath(key) != key or key.startswith(("/", "..")) or key == ".":
+            key = re.sub(r"[/.]", "_", key) or "_"
+        taken, number, base = set(keys.values()), 2, key
+        while key in taken:
+            key, number = f"{base[: KEY_LENGTH - 8]}_{number}", number + 1
+        keys[name] = key
+    return keys
+
+
+def _keyed(values: dict[str, Any]) -> dict[str, Any]:
+    keys = _keys(values)
+    return {keys[name]: value for name, value in values.items()}

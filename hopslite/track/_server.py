@@ -1,0 +1,133 @@
+"""The TensorBoard program of a run: on 127.0.0.1 only, without TensorFlow, gone when the driver is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import types
+from collections.abc import Callable
+from typing import Any
+
+from ._process import boot
+from ._tracker import redact
+
+__all__ = ["TensorBoardServer"]
+
+RELOAD_SECONDS = 5
+NICE = 5
+
+
+class TensorBoardServer:
+    """TensorBoard over a directory, in a process of its own, from now until `close` or the driver's end.
+
+    `on_ready` gets the URL and `on_warning` why there is none, each from a thread. Safe from many threads.
+    """
+
+    def __init__(
+        self,
+        logdir: str,
+        on_ready: Callable[[str], None] | None = None,
+        on_warning: Callable[[str], None] | None = None,
+    ) -> None:
+        self._on_ready = on_ready
+        self._on_warning = on_warning
+        self._url: str | None = None
+        self._known = threading.Event()
+        self._closed = False
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self._process = subprocess.Popen(
+                boot("hopslite.track._server", logdir),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._take({"warning": f"TensorBoard could not be started ({error})"})
+            self._known.set()
+            return
+        threading.Thread(target=self._listen, args=(self._process,), name="hopslite-tensorboard", daemon=True).start()
+
+    def url(self, timeout: float) -> str | None:
+        """Where it answers; None when it does not within `timeout` seconds, or cannot run."""
+        self._known.wait(timeout)
+        return self._url
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End it; waits for the end for a short time."""
+        process, self._closed = self._process, True
+        if process is None:
+            return
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        said_something = False
+        with process.stdout:
+            for line in process.stdout:
+                said_something = True
+                self._take(json.loads(line))
+                self._known.set()
+        code = process.wait()
+        if not said_something and not self._closed:
+            self._take({"warning": f"TensorBoard could not be started (status {code})"})
+        self._known.set()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "url" in message:
+            self._url = message["url"]
+            if self._on_ready is not None:
+                self._on_ready(message["url"])
+        elif self._on_warning is not None:
+            self._on_warning(message["warning"])
+
+
+def main() -> int:
+    """The program: one line of JSON with its URL or why there is none; ends when standard input does."""
+    logdir = sys.argv[1]
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    os.nice(NICE)
+    try:
+        message = {"url": _launch(logdir)}
+    except ImportError as error:
+        message = {"warning": f"TensorBoard is not installed ({error}): pip install tensorboard"}
+    except Exception as error:  # noqa: BLE001  any failure of a foreign program is the same to the run
+        message = {"warning": redact(f"TensorBoard could not be started ({type(error).__name__}: {error})", None)}
+    with contextlib.suppress(OSError):
+        own.write(json.dumps(message) + "\n")
+        own.close()
+    if "url" in message:
+        while os.read(0, 4096):
+            pass
+    sys.stderr.flush()
+    os._exit(0 if "url" in message else 1)  # not delayed by the threads of the server
+
+
+def _launch(logdir: str) -> str:
+    # TensorBoard looks for this module to learn that it must not load TensorFlow
+    sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
+    from tensorboard import default, program
+
+    server = program.TensorBoard(plugins=default.get_plugins())
+    options = {
+        "--logdir": logdir,
+        "--host": "127.0.0.1",
+        "--port": "0",
+        "--reload_interval": str(RELOAD_SECONDS),
+        "--reload_multifile": "true",  # the training program and hopslite write to the same directory
+    }
+    server.configure(argv=["tensorboard", *(part for option in options.items() for part in option)])
+    return str(server.launch())

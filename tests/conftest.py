@@ -1,0 +1,163 @@
+"""What all tests share: an environment that is the same on every machine, and real Sparks, one at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from spark_cluster import StandaloneCluster, write_spark_conf
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LEAK_S = 15.0
+# In the environment of everything that these tests start, executors and trials included; tells leaks of this very
+# test session from another one that runs on the same machine.
+MARK = "HOPSLITE_TEST_SESSION"
+
+for inherited in [name for name in os.environ if name.startswith(("HOPSLITE_", "SPARK_", "MLFLOW_"))]:
+    del os.environ[inherited]
+os.environ.update(
+    {
+        MARK: secrets.token_hex(8),
+        "HOPSLITE_TENSORBOARD": "0",  # tests that need the program or a tracking server switch them on
+        "HOPSLITE_TRACKING_URI": "off",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # pyspark 4.3 warns about every pandas that its own requirements let in
+    config.addinivalue_line("filterwarnings", "ignore::FutureWarning:pyspark.*")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A project directory of the test's own, which is also the one that hopslite takes when none is given."""
+    folder = tmp_path / "project"
+    monkeypatch.setenv("HOPSLITE_PROJECT", str(folder))
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def spark_conf_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A quiet log and no settings: whatever Spark is configured to do on this machine does not count."""
+    return write_spark_conf(tmp_path_factory.mktemp("spark-conf"))
+
+
+@pytest.fixture(scope="module")
+def spark_conf() -> Mapping[str, str]:
+    """Spark properties on top of the usual ones; a test module that needs some defines this fixture itself."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def local_spark(spark_conf: Mapping[str, str], spark_conf_dir: Path) -> Iterator[SparkSession]:
+    """Two slots in the driver's own JVM."""
+    with spark_session("local[2]", spark_conf_dir, spark_conf) as spark:
+        yield spark
+
+
+@pytest.fixture(scope="module")
+def local_cluster(spark_conf: Mapping[str, str], spark_conf_dir: Path) -> Iterator[SparkSession]:
+    """Two executors of one core in JVMs of their own."""
+    with spark_session("local-cluster[2,1,1024]", spark_conf_dir, spark_conf) as spark:
+        yield spark
+
+
+@pytest.fixture(scope="session")
+def standalone_cluster() -> Iterator[StandaloneCluster]:
+    """A master and two workers with one core and two fake GPUs each. A test that kills workers starts its own."""
+    with StandaloneCluster(workers=2, cores=1, gpus_per_worker=2) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def standalone(
+    standalone_cluster: StandaloneCluster, spark_conf: Mapping[str, str], spark_conf_dir: Path
+) -> Iterator[SparkSession]:
+    """A session on the standalone cluster: two executors of one core; GPUs only if `spark_conf` asks for them."""
+    with spark_session(standalone_cluster.url, spark_conf_dir, spark_conf) as spark:
+        yield spark
+
+
+@contextlib.contextmanager
+def spark_session(master: str, conf_dir: Path, conf: Mapping[str, str]) -> Iterator[SparkSession]:
+    """The process's only Spark session, in a JVM of its own: properties of one must not reach the next."""
+    from pyspark import SparkConf, SparkContext
+    from pyspark.sql import SparkSession
+
+    assert SparkContext._active_spark_context is None, "the session of another fixture or test is still active"
+    usual = {
+        "spark.master": master,
+        "spark.app.name": "hopslite tests",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.memory": "1g",
+        "spark.executor.memory": "1g",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
+        "spark.sql.shuffle.partitions": "2",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARK_CONF_DIR", str(conf_dir))
+        settings = SparkConf(loadDefaults=False).setAll(list({**usual, **conf}.items()))
+        spark = SparkSession.builder.config(conf=settings).getOrCreate()
+        try:
+            yield spark
+        finally:
+            _stop(spark)
+
+
+def _stop(spark: SparkSession) -> None:
+    """Stop the session and its JVM, even when a test has stopped the session already."""
+    from pyspark import SparkContext
+
+    gateway: Any = SparkContext._gateway
+    spark.stop()
+    if gateway is None:
+        return
+    gateway.shutdown()
+    gateway.proc.stdin.close()  # the JVM ends when its standard input does
+    gateway.proc.wait(30)
+    SparkContext._gateway = None
+    SparkContext._jvm = None
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test on a cluster, no process of hopslite's runtime is left: no zygote, no trial."""
+    yield
+    if "cluster" not in request.path.parts:
+        return
+    deadline = time.monotonic() + LEAK_S
+    while left := runtime_processes():
+        if time.monotonic() > deadline:
+            pytest.fail("left behind: " + "; ".join(left))
+        time.sleep(0.05)
+
+
+def runtime_processes() -> list[str]:
+    """Processes of hopslite's runtime that this test session has started."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            command = " ".join(process.cmdline())
+            ours = "hopslite.runtime" in command and process.environ().get(MARK) == os.environ[MARK]
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(f"{process.pid} {command}")
+    return found

@@ -1,0 +1,69 @@
+"""The documents are true: every Python block runs, every relative link leads somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+SKIP_DIRS = {".git", "node_modules", "build", "dist", "work"}
+BLOCK = re.compile(r"^(?P<indent> *)```python[^\n]*\n(?P<code>.*?)^(?P=indent)```\s*$", re.MULTILINE | re.DOTALL)
+NOT_RUN = re.compile(r"<!--\s*not run\s*-->\s*\Z")
+LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^()\s]+)(?:\s+\"[^\"]*\")?\)")
+FENCED = re.compile(r"^ *```.*?^ *```\s*$", re.MULTILINE | re.DOTALL)
+
+
+def documents() -> list[Path]:
+    """The Markdown files of the project: not those of environments and builds."""
+    found = []
+    for folder, names, files in os.walk(ROOT):
+        names[:] = sorted(
+            n for n in names if n not in SKIP_DIRS and not n.startswith((".venv", ".pytest", "hopslite_p"))
+        )
+        found += [Path(folder, name) for name in sorted(files) if name.endswith(".md")]
+    return found
+
+
+def blocks() -> list[tuple[str, str]]:
+    """The Python blocks that are meant to run, each with the file and line where it starts."""
+    found = []
+    for path in [README, *sorted((ROOT / "docs").glob("*.md"))]:
+        text = path.read_text() if path.exists() else ""
+        for match in BLOCK.finditer(text):
+            before = text[: match.start()]
+            if not NOT_RUN.search(before):
+                code = re.sub(rf"^{match['indent']}", "", match["code"], flags=re.MULTILINE)
+                found.append((f"{path.relative_to(ROOT)}:{before.count(chr(10)) + 1}", code))
+    return found
+
+
+BLOCKS = blocks()
+
+
+def test_the_readme_shows_code_that_runs():
+    assert any(place.startswith("README.md:") for place, _ in BLOCKS)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("place", "code"), BLOCKS, ids=[place for place, _ in BLOCKS])
+def test_block_runs(place, code, project, tmp_path):
+    (tmp_path / "block.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "block.py"], cwd=tmp_path, capture_output=True, text=True, timeout=570, check=False
+    )
+    assert done.returncode == 0, f"{place}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(path):
+    text = FENCED.sub("", path.read_text())
+    targets = [match["target"] for match in LINK.finditer(text)]
+    local = [target.partition("#")[0] for target in targets if not re.match(r"[a-z][a-z+.-]*:|#", target)]
+    missing = [target for target in local if not (path.parent / target).exists()]
+    assert not missing

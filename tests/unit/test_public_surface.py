@@ -1,0 +1,100 @@
+"""What users import: complete, documented by `__all__`, and light."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import hopslite
+from hopslite import errors
+
+FRAMEWORKS = ("pyspark", "tensorflow", "torch", "mlflow", "pandas", "scipy", "tensorboard")
+ROOT = Path(hopslite.__file__).parents[1]
+PUBLIC = ("hopslite", *(f"hopslite.{name}" for name in hopslite.__all__))
+EXCEPTIONS = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, BaseException)]
+
+
+def module_names() -> list[str]:
+    """Every module of the package, found without importing any."""
+    files = (path.relative_to(ROOT).with_suffix("") for path in (ROOT / "hopslite").rglob("*.py"))
+    return sorted(".".join(path.parts).removesuffix(".__init__") for path in files if path.name != "__main__")
+
+
+def load(name: str) -> ModuleType:
+    """Import a module; the test is skipped when an optional package that the module needs is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        if (error.name or "").startswith("hopslite") or name in PUBLIC:
+            raise
+        pytest.skip(f"{name}: {error}")
+
+
+@pytest.mark.parametrize("statement", ["import hopslite", f"from hopslite import {', '.join(hopslite.__all__)}"])
+def test_importing_loads_no_framework(statement):
+    code = f"import sys; {statement}; print(*({set(FRAMEWORKS)} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
+
+
+def test_the_names_of_the_package_are_these():
+    assert hopslite.__all__ == ["devices", "errors", "experiment", "space", "tensorboard"]
+    assert set(hopslite.__all__) <= set(dir(hopslite))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = hopslite.nothing
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_all_is_sorted_without_doubles_and_exists(name):
+    module = load(name)
+    exported = getattr(module, "__all__", [])
+    assert list(exported) == sorted(set(exported))
+    assert [each for each in exported if not hasattr(module, each)] == []
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_module_exports_all_that_it_defines(name):
+    module = load(name)
+    defined = {
+        key
+        for key, value in vars(module).items()
+        if not key.startswith("_") and getattr(value, "__module__", None) == name
+    }
+    assert defined <= set(module.__all__)
+    for exported in module.__all__:
+        assert inspect.getdoc(getattr(module, exported)), f"{name}.{exported} has no docstring"
+
+
+@pytest.mark.parametrize("cls", EXCEPTIONS)
+def test_exceptions_have_one_root_and_are_exported(cls):
+    assert issubclass(cls, errors.HopsliteError)
+    assert cls.__name__ in errors.__all__
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_a_module_defines_no_exception_of_another_root(name):
+    for value in vars(load(name)).values():
+        if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == name:
+            assert issubclass(value, errors.HopsliteError), value
+
+
+@pytest.mark.parametrize("cls", EXCEPTIONS)
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_exceptions_survive_pickling_with_their_attributes(cls, protocol):
+    if cls is errors.InvalidArguments:
+        error, expected = cls("launch()", ["one", "two"]), {"problems": ("one", "two")}
+    else:
+        expected = {"trial_id": "0007", "params": {"lr": 0.1}, "traceback": None}
+        error = cls("it failed", **expected)
+    copy = pickle.loads(pickle.dumps(error, protocol))
+    assert type(copy) is cls
+    assert str(copy) == str(error)
+    assert copy.args == error.args
+    assert vars(copy) == expected
