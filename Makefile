@@ -21,7 +21,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help demo test check test-matrix bench format clean python java
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 demo: java $(DEMO)
 	@$(VENV)/bin/python examples/grid_search_digits.py
@@ -67,14 +67,18 @@ python:
 java: python
 	@$(PYTHON) -I hopslite/pool/_java.py
 
-# $(call environment,folder,packages): make or repair a virtual environment and install into it. One that cannot run
-# pip, or that has another Python version, is made from nothing; in a sound one pip adds only what is missing.
+# $(call environment,folder,packages): make or repair a virtual environment and install into it. One in which an install
+# was interrupted, that cannot run pip or has another Python version is made from nothing; in a sound one pip adds only
+# what is missing.
 define environment
 	@echo "installing $(2) into $(1) (minutes the first time)"
-	@test "$$($(1)/bin/python -c "import pip, sys; print('%d.%d' % sys.version_info[:2])" 2>/dev/null)" = "$(PYTHON_VERSION)" \
+	@test ! -e $(1)/.unfinished && test "$$($(1)/bin/python -c "$(SOUND)" 2>/dev/null)" = "$(PYTHON_VERSION)" \
 	  || $(PYTHON) -m venv --clear $(1)
+	@touch $(1)/.unfinished
 	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --editable $(2)
+	@rm $(1)/.unfinished
 endef
+SOUND := import pip, sys; print('%d.%d' % sys.version_info[:2])
 
 $(DEMO): pyproject.toml | java
 	$(call environment,$(VENV),".[tensorflow]" scikit-learn matplotlib)

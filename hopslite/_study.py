@@ -134,9 +134,12 @@ class _Study:
         self._counts: Counter[State] = Counter()
         self._best: Trial | None = None
         self._first_failure: Trial | None = None
+        self._recent: deque[Trial] = deque(maxlen=RECENT)
+        self._idle = False
         self._stopping: str | None = None
         self._tensorboard: track.TensorBoardServer | None = None
         self._record = self._first_record()
+        self._record_lock = threading.Lock()
         directory.write_json("run.json", self._record)
         self._journal = JournalWriter(directory)
         self._emit("run_started", data=self._record)
@@ -242,7 +245,8 @@ class _Study:
             log.warning(problem)
 
     def _on_tensorboard(self, url: str) -> None:
-        self._record["tensorboard_url"] = url
+        with contextlib.suppress(OSError):
+            self._update_record(tensorboard_url=url)
         self._display.line(f"TensorBoard: {url}")
 
     # --- the loop
@@ -252,10 +256,8 @@ class _Study:
         while True:
             self._check_limits()
             self._hand_out()
-            if not self._open and (search.done or self._stopping):
+            if not self._open and (search.done or self._stopping or self._idle):
                 return
-            if not self._open and not self._again and self._pool.free and search.ask is not None and self._stuck:
-                raise AssertionError(f"{type(search).__name__} suggests nothing, waits for nothing and is not done")
             for event in self._pool.wait(PATIENCE_SECONDS):
                 self._handle(event)
             self._display.update(self._status())
@@ -264,11 +266,11 @@ class _Study:
         """Give every free slot a trial, as long as there are any to give."""
         left = 0 if self._stopping or self._plan.search.done else self._plan.search.total - self._asked
         self._pool.want(len(self._open) + max(0, left))
-        self._stuck = False
+        self._idle = False
         while self._pool.free and not self._stopping:
             trial = self._again.popleft() if self._again else self._ask()
             if trial is None:
-                self._stuck = self._pool.free > 0
+                self._idle = True  # with nothing running either, there is nothing left to wait for
                 return
             self._pool.submit(trial.spec)
 
@@ -330,6 +332,7 @@ class _Study:
         done = Trial.from_result(result, params=trial.params, logdir=trial.spec.logdir, generation=trial.generation)
         del self._open[done.id]
         self._trials[done.id] = done
+        self._recent.append(done)
         self._counts[done.state] += 1
         self._emit("ended", done.id, result.to_json())
         direction = self._plan.direction
@@ -408,15 +411,22 @@ class _Study:
             tensorboard_url=(lambda: url(10.0)) if url else None,
             mlflow_run_id=lambda: self._tracking.mlflow_run_id,
         )
-        self._write_summary({**self._record, **ending, "finished": time.time(), "counts": dict(self._counts)}, result)
+        self._write_summary(result, **ending, finished=time.time(), counts=dict(self._counts))
         self._display.close(self._status(), result)
-        self._tracking.finish(0.0)
+        self._tracking.finish()
+        if self._tensorboard:
+            self._tensorboard.retire()
         return result
 
     def _single_metric(self) -> float | None:
         return next(iter(self._trials.values())).metric if len(self._trials) == 1 else None
 
-    def _write_summary(self, record: dict[str, Any], result: Run) -> None:
+    def _update_record(self, **changes: Any) -> None:
+        with self._record_lock:  # TensorBoard's address comes from another thread, perhaps after the run
+            self._record |= changes
+            self._directory.write_json("run.json", self._record)
+
+    def _write_summary(self, result: Run, **ending: Any) -> None:
         combinations = [
             {"parameters": json_safe(trial.params), "outputs": trial.outputs}
             for trial in result.trials
@@ -425,7 +435,7 @@ class _Study:
         failure = self._journal.close()
         try:
             self._directory.write_json(".summary.json", {"combinations": combinations})
-            self._directory.write_json("run.json", record)
+            self._update_record(**ending)
         except OSError as error:
             failure = error
         if failure is not None:
@@ -452,7 +462,7 @@ class _Study:
             elapsed=elapsed,
             remaining=elapsed / done * (total - done) if done else None,
             slots_used=self._pool.size,
-            recent=tuple(self._trials[key] for key in list(self._trials)[-RECENT:]) if done < 1000 else (),
+            recent=tuple(self._recent),
             tensorboard_url=self._record["tensorboard_url"],
             mlflow_hint=self._mlflow_hint(),
         )

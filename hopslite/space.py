@@ -116,14 +116,26 @@ class Space(Mapping[str, Dimension]):
 
     def at(self, number: int) -> dict[str, Any]:
         """The combination of this number, from 0 to `size` - 1, of a finite space."""
+        return {
+            name: d.at(index) for (name, d), index in zip(self._finite().items(), self._indices(number), strict=True)
+        }
+
+    def units(self, number: int) -> list[float]:
+        """A point of the unit cube that stands for the combination of this number of a finite space."""
+        pairs = zip(self._finite().values(), self._indices(number), strict=True)
+        return [(2 * index + 1) / (2 * dimension.size) for dimension, index in pairs]
+
+    def _finite(self) -> dict[str, Integer | Choice]:
+        return {name: d for name, d in self._dimensions.items() if isinstance(d, Integer | Choice)}
+
+    def _indices(self, number: int) -> list[int]:
         if self.size is None or not 0 <= number < self.size:
             raise IndexError(f"combination {number} of a space with {self.size} combinations")
-        params = {}
-        for name, dimension in reversed(self._dimensions.items()):
-            if isinstance(dimension, Integer | Choice):
-                number, index = divmod(number, dimension.size)
-                params[name] = dimension.at(index)
-        return {name: params[name] for name in self}
+        indices = []
+        for dimension in reversed(self._finite().values()):
+            number, index = divmod(number, dimension.size)
+            indices.append(index)
+        return indices[::-1]
 
     def to_json(self) -> dict[str, Any]:
         return {name: dimension.to_json() for name, dimension in self.items()}

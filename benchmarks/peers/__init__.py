@@ -6,7 +6,7 @@ Each module has `run(objective, space, n_trials, slots, spark) -> seconds`:
 - `space` maps each name to its bounds, two floats.
 - `slots` trials may run at once; `spark` is the active session, and has at least that many task slots.
 
-Every peer gets what helps it: the cheapest sampler that it has, its fastest documented setting, and a short untimed
+Every peer gets what helps it: random sampling, settings meant to keep its slots busy, and a short untimed
 run first, so that imports and the start of Python workers are not counted.
 """
 

@@ -23,7 +23,7 @@ def run(objective: Objective, space: Space, n_trials: int, slots: int, spark: Sp
         {name: hyperopt.hp.uniform(name, low, high) for name, (low, high) in space.items()},
         algo=hyperopt.rand.suggest,
         max_evals=n_trials,
-        max_queue_len=slots,  # suggestions ready before a slot is free; the default of 1 is slower
+        max_queue_len=slots,  # suggestions are ready before a slot is free
         trials=trials,
         rstate=np.random.default_rng(0),
         show_progressbar=False,

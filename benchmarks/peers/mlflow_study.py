@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def run(objective: Objective, space: Space, n_trials: int, slots: int, spark: SparkSession) -> float:
     """The seconds that `n_trials` random trials take, recorded in SQLite as hopslite's are.
 
-    One task per slot, each with its share of the trials: the default, a task per trial, is slower.
+    One task per slot, each with its share of the trials, so that a Python worker loads the study once; the default is a
+    task per trial.
     """
     bounds = dict(space)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from typing import TextIO
@@ -14,7 +15,7 @@ from . import Status
 __all__ = ["footer", "is_terminal", "progress", "summary", "title", "width"]
 
 ROWS = 20
-MIN_WIDTH = 60
+MIN_WIDTH = 80  # a narrower terminal wraps lines rather than losing what they say
 FILE_WIDTH = 160  # of lines that go to a file, where nothing wraps
 MIN_COLUMN = 16
 SEPARATOR = "  "
@@ -33,24 +34,29 @@ def width(stream: TextIO) -> int:
     """How many characters a line may have."""
     if not is_terminal(stream):
         return FILE_WIDTH
-    return max(MIN_WIDTH, shutil.get_terminal_size().columns)
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):  # it says that it is a terminal, and has no file of its own
+        columns = 0
+    return max(MIN_WIDTH, columns or shutil.get_terminal_size().columns)
 
 
 def title(status: Status) -> str:
     return f"{status.name} version {status.version}"
 
 
-def progress(status: Status) -> list[str]:
-    """How the run is going, in short pieces, the most important first."""
-    slots = f" on {status.slots_used} slots" if status.slots_used else ""
+def progress(status: Status, short: bool = False) -> list[str]:
+    """How the run is going, in pieces; `short` ones leave room for a bar on the same line."""
+    slots = f" on {status.slots_used} slots" if status.slots_used and not short else ""
     pieces = [f"{status.running} running{slots}"]
     if status.failed:
         pieces.append(f"{status.failed} failed")
     if status.best_metric is not None:
-        pieces.append(f"best {_format.metric(status.best_metric)} (trial {status.best_trial})")
-    pieces.append(f"{_format.duration(status.elapsed)} elapsed")
+        trial = status.best_trial if short else f"trial {status.best_trial}"
+        pieces.append(f"best {_format.metric(status.best_metric)} ({trial})")
+    pieces.append(_format.duration(status.elapsed) + ("" if short else " elapsed"))
     if status.remaining is not None and status.done != status.total:
-        pieces.append(f"about {_format.duration(status.remaining)} left")
+        pieces.append(f"{_format.duration(status.remaining)} left")
     return pieces
 
 

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from .. import _format
 from ..result import Run
 from . import Status, _table
 
@@ -19,6 +20,7 @@ __all__ = ["Terminal"]
 REFRESH_SECONDS = 0.1
 FIRST_LINE_SECONDS = 10.0
 LAST_LINE_SECONDS = 300.0
+NAME_CHARS = 20
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]
@@ -59,11 +61,11 @@ class Terminal:
             if _table.is_terminal(self._err):
                 self._bar = _Bar(
                     total=status.total,
-                    desc=_table.title(status),
+                    desc=_format.cut(status.name, NAME_CHARS),
                     file=self._err,
                     unit="trial",
                     dynamic_ncols=True,
-                    bar_format="{desc}: {percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt}{postfix}"
+                    bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
                     if status.total
                     else "{desc}: {n_fmt} done{postfix}",
                 )
@@ -104,7 +106,7 @@ class Terminal:
         self._drawn = self._clock()
         bar.total = status.total
         bar.n = status.done
-        bar.set_postfix_str(", ".join(_table.progress(status)), refresh=False)
+        bar.set_postfix_str(", ".join(_table.progress(status, short=True)), refresh=False)
         with contextlib.suppress(OSError, ValueError):  # nobody looks any more; the run goes on
             bar.refresh()
 

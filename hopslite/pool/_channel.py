@@ -31,9 +31,9 @@ _LENGTH = struct.Struct("!i")
 
 def parse_ports(text: str) -> range:
     """Ports to try, from "0" (any), "40000" or "40000-40100"."""
-    low, _, high = text.partition("-")
+    low, dash, high = text.partition("-")
     try:
-        ports = range(int(low), int(high or low) + 1)
+        ports = range(int(low), int(high if dash else low) + 1)
     except ValueError:
         ports = range(0)
     if not ports or ports[0] < 0 or ports[-1] > 65535:

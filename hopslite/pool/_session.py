@@ -58,7 +58,7 @@ def _new_session() -> Any:
 
     SparkContext._ensure_initialized()
     conf = SparkConf()  # what spark-submit, spark-defaults.conf and PYSPARK_SUBMIT_ARGS say
-    conf.setIfMissing("spark.master", "local[*]").setIfMissing("spark.ui.showConsoleProgress", "false")
+    conf.setIfMissing("spark.master", "local[*]").set("spark.ui.showConsoleProgress", "false")  # there is a better one
     if conf.get("spark.master").startswith("local["):  # nobody outside of this machine has to reach it
         conf.setIfMissing("spark.driver.host", "127.0.0.1").setIfMissing("spark.driver.bindAddress", "127.0.0.1")
     if conf.get("spark.app.name", "pyspark-shell") == "pyspark-shell":

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-__all__ = ["LOG", "LogTail", "captured", "flush_c_streams", "redirected"]
+__all__ = ["LOG", "LogTail", "captured", "flush_c_streams", "redirected", "silenced"]
 
 LOG = "output.log"
 LINES_PER_READ = 40
@@ -41,6 +41,22 @@ def redirected(path: str) -> None:
     with contextlib.suppress(ValueError, AttributeError, OSError):
         libc = ctypes.CDLL(None)
         libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, _IOLBF, ctypes.c_size_t(0))
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Nothing that is printed here is shown, at any level: for imports that a trial will repeat in its own log."""
+    kept = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for target in (1, 2):
+        os.dup2(nowhere, target)
+    try:
+        yield
+    finally:
+        for target, before in zip((1, 2), kept, strict=True):
+            os.dup2(before, target)
+            os.close(before)
+        os.close(nowhere)
 
 
 def flush_c_streams() -> None:

@@ -7,6 +7,7 @@ the zygote imports them under the variables that the trial had set by then.
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import importlib
 import importlib.abc
@@ -17,6 +18,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType, ModuleType
 from typing import Any
+
+from .capture import silenced
 
 __all__ = ["Watcher", "framework_environment", "import_all", "loaded_frameworks", "predicted"]
 
@@ -99,12 +102,11 @@ def framework_environment() -> dict[str, str]:
 
 def import_all(names: Iterable[str]) -> None:
     """Import what can be imported; a failure is left for the trial to meet where the user sees it."""
-    for name in sorted(names):
-        if name not in sys.modules:
-            try:
-                importlib.import_module(name)
-            except Exception:  # noqa: BLE001 - foreign modules may raise anything
-                continue
+    with silenced():
+        for name in sorted(names):
+            if name not in sys.modules:
+                with contextlib.suppress(Exception):  # foreign modules may raise anything
+                    importlib.import_module(name)
 
 
 class Watcher(importlib.abc.MetaPathFinder):

@@ -242,7 +242,8 @@ class _ProcessRunner:
                 trial.kill()
                 trial.exit, trial.closed = {"status": None}, True
             return
-        if trial and trial.pid in (None, message["pid"]):
+        # a trial whose result is here may have been left before its process had ended: that end is none of the next's
+        if trial and (trial.spec.trial_id, trial.spec.attempt) == (message["trial"], message["attempt"]):
             trial.exit = message
             self._drain(trial)
 

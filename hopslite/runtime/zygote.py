@@ -97,7 +97,7 @@ class _Server:
         self._link = Connection(os.dup(control.fileno()))
         setup = json.loads(self._link.recv_bytes())
         self._job = Job(**setup, payload=self._link.recv_bytes())
-        self._children: set[int] = set()
+        self._children: dict[int, tuple[str, int]] = {}
         self._environment = dict(os.environ)
         self._wake, wake_writer = os.pipe()
         os.set_blocking(wake_writer, False)
@@ -135,7 +135,7 @@ class _Server:
         os.close(descriptors[0])
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
-        self._children.add(pid)
+        self._children[pid] = spec.trial_id, spec.attempt
 
     def _become_trial(self, spec: Spec, context: TrialContext, cwd: str, link: Connection) -> None:
         """In the child: run the trial and exit; never returns into the zygote's loop."""
@@ -165,12 +165,13 @@ class _Server:
                     os.killpg(pid, signal.SIGKILL)  # before reaping, while the number is surely theirs
             _, status, usage = os.wait4(pid, 0)
             if pid in self._children:
-                self._children.remove(pid)
+                trial_id, attempt = self._children.pop(pid)
                 used = {
                     "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
                     "max_memory_mb": round(usage.ru_maxrss / (1024 if sys.platform == "linux" else 1 << 20), 1),
                 }
-                self._link.send_bytes(json.dumps({"pid": pid, "status": status, "usage": used}).encode())
+                ended = {"trial": trial_id, "attempt": attempt, "status": status, "usage": used}
+                self._link.send_bytes(json.dumps(ended).encode())
 
     def kill_all(self) -> None:
         for pid in self._children:

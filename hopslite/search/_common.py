@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .._trial import Result
 from . import Suggestion
 
-__all__ = ["InOrder", "whole_number"]
+__all__ = ["InOrder", "random_below", "whole_number"]
 
 
 class InOrder:
@@ -51,3 +53,8 @@ def whole_number(name: str, value: Any, least: int) -> list[str]:
     if isinstance(value, int) and not isinstance(value, bool) and value >= least:
         return []
     return [f"{name} must be an integer of at least {least}, given {value!r}"]
+
+
+def random_below(rng: np.random.Generator, bound: int) -> int:
+    """A random integer below a bound of any size; 64 spare bits make the rounding of `%` invisible."""
+    return int.from_bytes(rng.bytes(bound.bit_length() // 8 + 9), "little") % bound

@@ -9,7 +9,7 @@ import numpy as np
 from .._trial import Direction
 from ..errors import InvalidArguments
 from ..space import Space
-from ._common import InOrder, whole_number
+from ._common import InOrder, random_below, whole_number
 
 __all__ = ["Random"]
 
@@ -53,12 +53,8 @@ class Random(InOrder):
 
     def _draw(self, left: int) -> int:
         """A number of the `left` not yet drawn: a Fisher-Yates shuffle that stores only what it has moved."""
-        at, last = self._below(left), left - 1
+        at, last = random_below(self._rng, left), left - 1
         drawn = self._moved.pop(at, at)
         if at != last:
             self._moved[at] = self._moved.pop(last, last)
         return drawn
-
-    def _below(self, bound: int) -> int:
-        """A random integer below a bound of any size; 64 spare bits make the rounding of `%` invisible."""
-        return int.from_bytes(self._rng.bytes(bound.bit_length() // 8 + 9), "little") % bound

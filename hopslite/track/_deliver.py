@@ -75,6 +75,8 @@ class Delivery(threading.Thread):
             events = batch or self._open.ends()
             if not events:
                 return True
+            if (self._since_end(time.monotonic()) or 0) >= BACKLOG_SECONDS:
+                return self._give_up(f"telling {self._tracker_name} of the run takes too long")
             self._open.note(events)
             tracker.handle(events)
             if not self._persist(tracker.flush):
@@ -89,34 +91,34 @@ class Delivery(threading.Thread):
 
     def _persist(self, action: Callable[[], None]) -> bool:
         """Do it, however often it must be tried; False when it was in vain for too long after the run's end."""
-        since = None
+        since: float | None = None
         pause, longest = PAUSE_SECONDS
         while True:
             try:
                 action()
+                return True
             except (Unavailable, OSError) as error:
-                now = time.monotonic()
-                since = since or now
-                if self._is_late(now, since):
-                    return self._give_up(str(error))
-                if now > since and not self._warned:
-                    self._warned = True
-                    self._context.warn(f"{error}; the run goes on, and hopslite keeps trying")
-                self._context.tell({"unavailable": self._tracker_name})
-            else:
-                return since is None or not self._is_late(time.monotonic(), None)
+                failure = str(error)
+            now = time.monotonic()
+            if since is not None and not self._warned:
+                self._warned = True
+                self._context.warn(f"{failure}; the run goes on, and hopslite keeps trying")
+            since = since or now
+            if self._since_end(now) is not None and now - max(since, self._ended or 0) >= self._grace:
+                return self._give_up(failure)
+            self._context.tell({"unavailable": self._tracker_name})
             if self._ending.is_set():
                 time.sleep(min(pause, LAST_PAUSE_SECONDS))
             else:
                 self._ending.wait(pause)
             pause = min(2 * pause, longest)
 
-    def _is_late(self, now: float, since: float | None) -> bool:
+    def _since_end(self, now: float) -> float | None:
+        """Seconds since the run's end was noticed; None before."""
         if not self._ending.is_set():
-            return False
+            return None
         self._ended = self._ended or now
-        failing = since is not None and now - max(since, self._ended) >= self._grace
-        return failing or now - self._ended >= BACKLOG_SECONDS
+        return now - self._ended
 
     def _give_up(self, reason: str) -> bool:
         self._context.tell({"unavailable": self._tracker_name})

@@ -10,7 +10,7 @@ import posixpath
 import re
 import tempfile
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,20 +139,14 @@ class Connection:
                 )
             del metrics[: METRICS_PER_CALL - 2 * PARAMS_PER_CALL], params[:PARAMS_PER_CALL], tags[:PARAMS_PER_CALL]
 
-    def upload(self, run_id: str, folder: RunDir, name: str) -> None:
-        """Store a file of a trial's directory as an artifact; nothing when there is no such file, or it is empty."""
-        with tempfile.TemporaryDirectory(prefix="hopslite-") as temporary:
-            path = folder.path(name)
-            if not folder.is_local:
-                path = os.path.join(temporary, os.path.basename(name))
-                try:
-                    folder.fs.get_file(folder.path(name), path)
-                except FileNotFoundError:
-                    return
-            if not os.path.isfile(path) or not os.path.getsize(path):
-                return
-            with self._translated(f"the artifact {name} could not be stored"):
-                self._client.log_artifact(run_id, path, posixpath.dirname(name) or None)
+    def upload(self, run_id: str, folder: RunDir, names: Iterable[str]) -> None:
+        """Store files of a trial's directory as artifacts, in one call; those that are missing or empty are not."""
+        with tempfile.TemporaryDirectory(prefix="hopslite-") as stage:
+            for name in dict.fromkeys(names):
+                _stage(folder, name, stage)
+            if os.listdir(stage):
+                with self._translated("artifacts could not be stored"):
+                    self._client.log_artifacts(run_id, stage)
 
     def reopen(self, run_id: str) -> None:
         with self._translated():
@@ -176,6 +170,24 @@ class Connection:
                 text = f"{what or f'{where} refused a value'} ({redact(str(error), self._uri)[:300]})"
                 raise Rejected(text, f"{what}{code or type(error).__name__}") from error
             raise Unavailable(f"{where} cannot be reached ({_reason(error, self._uri)})") from error
+
+
+def _stage(folder: RunDir, name: str, stage: str) -> None:
+    target = os.path.normpath(os.path.join(stage, name))
+    if not target.startswith(stage + os.sep):
+        return
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if folder.is_local:
+        path = folder.path(name)
+        if os.path.isfile(path) and os.path.getsize(path):
+            os.symlink(path, target)
+        return
+    try:
+        folder.fs.get_file(folder.path(name), target)
+    except FileNotFoundError:
+        return
+    if not os.path.getsize(target):
+        os.unlink(target)
 
 
 def _reason(error: Exception, uri: str) -> str:

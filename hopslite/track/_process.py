@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -19,9 +20,16 @@ from ._tracker import command
 __all__ = ["Handle", "start"]
 
 # Not `python -m`: that would put the current directory, with whatever modules it has, before installed packages.
-BOOT = "import sys; sys.path[0] = sys.argv.pop(1); from {module} import main; sys.exit(main())"
+BOOT = """
+import sys
+root = sys.argv.pop(1)
+sys.path[:] = [*([] if root in sys.path else [root]), *filter(None, sys.path)]
+from {module} import main
+sys.exit(main())
+"""
 ROOT = str(Path(__file__).resolve().parents[2])
 ID_SECONDS = 15.0  # importing MLflow and making a new database may take this long on a busy machine
+EXIT_SECONDS = 60.0
 
 
 def boot(module: str, *arguments: str) -> list[str]:
@@ -56,7 +64,7 @@ def start(run: RunDir, trackers: Sequence[str], tracking_uri: str | None, on_war
     except OSError as error:
         on_warning(f"tracking could not be started ({error}); deliver the run later with: {command(run)}")
         return Handle(run, None, on_warning)
-    return Handle(run, process, on_warning)
+    return Handle(run, process, on_warning, has_mlflow="mlflow" in trackers)
 
 
 def _protocols(run: RunDir) -> tuple[str, ...]:
@@ -67,7 +75,13 @@ def _protocols(run: RunDir) -> tuple[str, ...]:
 class Handle:
     """A run's tracking process, as the driver sees it. Safe from many threads."""
 
-    def __init__(self, run: RunDir, process: subprocess.Popen[bytes] | None, on_warning: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        run: RunDir,
+        process: subprocess.Popen[bytes] | None,
+        on_warning: Callable[[str], None],
+        has_mlflow: bool = False,
+    ) -> None:
         self._run = run
         self._process = process
         self._on_warning = on_warning
@@ -76,8 +90,9 @@ class Handle:
         self._ended = threading.Event()
         self._started = time.monotonic()
         self._delivered = process is None
-        if process is None:
+        if not has_mlflow:
             self._id_known.set()
+        if process is None:
             self._ended.set()
             return
         self._thread = threading.Thread(target=self._listen, args=(process,), name="hopslite-track", daemon=True)
@@ -89,11 +104,14 @@ class Handle:
         self._id_known.wait(max(0.0, self._started + ID_SECONDS - time.monotonic()))
         return self._mlflow_run_id
 
-    def finish(self, timeout: float) -> bool:
-        """Wait until everything in the journal is delivered; call it when the journal is complete.
+    def finish(self, timeout: float = 0.0) -> bool:
+        """Say that the journal is complete, and wait some seconds until all of it is delivered.
+
+        Delivery goes on after that; a driver that ends meanwhile waits for it (`EXIT_SECONDS` at most), so that nothing
+        is cut off in a container that ends with it.
 
         Returns:
-            Whether it is. After a timeout delivery goes on by itself, and a warning says how to repeat it.
+            Whether all of it is delivered.
         """
         if self._process is None:
             return True
@@ -101,12 +119,16 @@ class Handle:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()  # end of file: no more events will come
         if not self._ended.wait(timeout):
-            self._on_warning(
-                f"the trackers are still being told of the run; this goes on in the background. "
-                f"Should it not come to an end, repeat it with: {command(self._run)}"
-            )
+            atexit.register(self._at_exit)
             return False
         return self._delivered
+
+    def _at_exit(self) -> None:
+        if not self._ended.wait(EXIT_SECONDS):
+            self._on_warning(
+                f"MLflow or TensorBoard have not been told all of the run yet; this goes on in the background. "
+                f"Should it not come to an end, repeat it with: {command(self._run)}"
+            )
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         said_goodbye = False
@@ -124,13 +146,14 @@ class Handle:
             )
         self._id_known.set()
         self._ended.set()
+        atexit.unregister(self._at_exit)
 
     def _take(self, message: dict[str, Any]) -> None:
         if "warning" in message:
             self._on_warning(message["warning"])
         if "mlflow_run_id" in message:
             self._mlflow_run_id = message["mlflow_run_id"]
-        if "mlflow_run_id" in message or "unavailable" in message:
+        if "mlflow_run_id" in message or message.get("unavailable") == "mlflow":
             self._id_known.set()
         if "delivered" in message:
             self._delivered = message["delivered"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import os
@@ -19,6 +20,11 @@ __all__ = ["TensorBoardServer"]
 
 RELOAD_SECONDS = 5
 NICE = 5
+KEEP = 3
+
+# Of the whole process, because what it bounds is: a notebook with a hundred runs must not keep a hundred programs.
+_retired: collections.deque[TensorBoardServer] = collections.deque()
+_retiring = threading.Lock()
 
 
 class TensorBoardServer:
@@ -57,6 +63,14 @@ class TensorBoardServer:
         """Where it answers; None when it does not within `timeout` seconds, or cannot run."""
         self._known.wait(timeout)
         return self._url
+
+    def retire(self) -> None:
+        """The run has ended: keep it for the user, but only those of the latest runs of this driver."""
+        with _retiring:
+            _retired.append(self)
+            surplus = [_retired.popleft() for _ in range(len(_retired) - KEEP)]
+        for server in surplus:
+            server.close(0.0)
 
     def close(self, timeout: float = 5.0) -> None:
         """End it; waits for the end for a short time."""

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import sys
 import urllib.parse
 from collections.abc import Callable, Sequence
@@ -56,7 +57,7 @@ class Tracker(Protocol):
 
 def command(run: RunDir) -> str:
     """The command that delivers a run to its trackers."""
-    return f"{os.path.basename(sys.executable) or 'python'} -m hopslite.track {run.url}"
+    return f"{os.path.basename(sys.executable) or 'python'} -m hopslite.track {shlex.quote(run.url)}"
 
 
 def numeric(values: dict[str, Any] | None) -> dict[str, float]:

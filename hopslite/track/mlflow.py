@@ -54,6 +54,7 @@ class Mlflow:
         self._touched: dict[str, None] = {}
         self._params: dict[str, dict[str, Any]] = {}
         self._refused: set[str] = set()
+        self._told: str | None = None
         if self._uri is None:
             context.tell({"unavailable": "mlflow"})
             context.warn(
@@ -131,10 +132,13 @@ class Mlflow:
             self._known[None] = parent
             with self._refusals():
                 self._connection.log(parent.id, _run_write(self._context.run, data))
-        elif parent.status != "RUNNING" and self._end is None:
+        elif parent.status != "RUNNING" and parent.state not in DONE and self._end is None:
             self._connection.reopen(parent.id)
             self._known[None] = Known(parent.id)
         self._record(parent)
+        if self._told != parent.id:
+            self._told = parent.id
+            self._context.tell({"mlflow_run_id": parent.id})
         return parent
 
     def _record(self, parent: Known | None) -> None:
@@ -146,6 +150,8 @@ class Mlflow:
         if known == record or (parent is None and known.get("tracking_uri") == uri):
             return
         run.write_json("mlflow.json", record)
+        if parent is not None:
+            self._context.tell({"tracked": f"MLflow at {uri}: run {parent.id} of experiment {experiment}"})
 
     def _deliver(self, parent: Known, trial_id: str, trial: _Trial) -> None:
         assert self._connection is not None
@@ -186,10 +192,8 @@ class Mlflow:
         assert self._connection is not None
         if trial.logdir is None:
             return
-        folder = RunDir(trial.logdir)
-        for name in dict.fromkeys((*result.artifacts, *TRIAL_FILES)):
-            with self._refusals():
-                self._connection.upload(run_id, folder, name)
+        with self._refusals():
+            self._connection.upload(run_id, RunDir(trial.logdir), (*result.artifacts, *TRIAL_FILES))
 
     def _deliver_end(self, parent: Known, event: Event) -> None:
         assert self._connection is not None

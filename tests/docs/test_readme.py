@@ -1,14 +1,19 @@
-"""The documents are true: every Python block runs, every relative link leads somewhere."""
+"""The documents are true: every Python block runs, every relative link leads somewhere, conf/ says what is so."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from hopslite.config import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -67,3 +72,27 @@ def test_relative_links_lead_somewhere(path):
     local = [target.partition("#")[0] for target in targets if not re.match(r"[a-z][a-z+.-]*:|#", target)]
     missing = [target for target in local if not (path.parent / target).exists()]
     assert not missing
+
+
+def test_the_example_of_hopslite_toml_shows_the_defaults(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "conf" / "hopslite.toml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("HOPSLITE_", "MLFLOW_TRACKING_URI"))]:
+        monkeypatch.delenv(name)
+    assert Settings.load() == Settings()
+    text = (tmp_path / "hopslite.toml").read_text()
+    for field in dataclasses.fields(Settings):
+        assert re.search(rf"^(# )?{field.name} = ", text, re.MULTILINE), f"{field.name} is not shown"
+
+
+def test_the_discovery_script_answers_as_spark_expects(tmp_path):
+    """Run with a stand-in for nvidia-smi: three GPUs become three addresses."""
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\nprintf '0\\n1\\n3\\n'\n")
+    smi.chmod(0o755)
+    script = ROOT / "conf" / "gpu-discovery.sh"
+    done = subprocess.run(
+        [script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert json.loads(done.stdout) == {"name": "gpu", "addresses": ["0", "1", "3"]}
+    assert os.access(script, os.X_OK)

@@ -1,0 +1,76 @@
+"""What the benchmarks share: a warm session, a quiet project, tables, and the machine's description."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+
+def machine() -> str:
+    """One line about where this runs."""
+    import psutil
+
+    import hopslite
+
+    memory = psutil.virtual_memory().total / 2**30
+    versions = f"Python {platform.python_version()}, hopslite {hopslite.__version__}"
+    with contextlib.suppress(ImportError):
+        import pyspark
+
+        versions += f", pyspark {pyspark.__version__}"
+    return f"{os.cpu_count()} cores, {memory:.0f} GB, {platform.system()} {platform.machine()}, {versions}"
+
+
+@contextlib.contextmanager
+def session(slots: int) -> Iterator[Any]:
+    """A warm local session with a number of task slots."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    from pyspark.sql import SparkSession
+
+    spark = (
+        SparkSession.builder.master(f"local[{slots}]")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.log.level", "ERROR")
+        .getOrCreate()
+    )
+    spark.sparkContext.parallelize(range(slots), slots).count()
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+@contextlib.contextmanager
+def project() -> Iterator[str]:
+    """A project directory that goes away."""
+    with tempfile.TemporaryDirectory(prefix="hopslite-bench-", ignore_cleanup_errors=True) as folder:
+        yield folder
+
+
+def seconds(action: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table in Markdown."""
+    print(f"\n### {title}\n\n{machine()}\n")
+    print("| " + " | ".join(head) + " |")
+    print("|" + "---|" * len(head))
+    for row in rows:
+        print("| " + " | ".join(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row) + " |")
+    sys.stdout.flush()

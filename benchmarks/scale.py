@@ -1,0 +1,132 @@
+"""How cost and memory grow: many trials, and many slots.
+
+    python benchmarks/scale.py [--trials 100 1000 10000] [--slots 1000]
+
+Trials are no-ops in two slots without isolation, so that the driver shows; the cost of a trial is taken from the
+journal (the time between the first trial's end and the last one's). Slots are light clients of the real channel in a few
+processes, each sending a heartbeat and a report a second to a pool's server with the study's way of taking them in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import threading
+import time
+from typing import Any
+
+import psutil
+from _common import project, session, table
+
+from hopslite import experiment
+from hopslite.pool._channel import ClientLink, Server
+
+SECONDS = 20.0
+
+
+def no_op(x: float) -> float:
+    return x
+
+
+def trials(counts: list[int]) -> None:
+    rows = []
+    process = psutil.Process()
+    with session(2) as spark, project() as folder:
+
+        def run(count: int) -> Any:
+            values = [float(i) for i in range(count)]
+            return experiment.launch(
+                no_op, {"x": values}, spark=spark, project=folder, isolation="none", tracking_uri="off", display=False
+            )
+
+        run(100)
+        for count in counts:
+            before = process.memory_info().rss
+            cpu = process.cpu_times()
+            result = run(count)
+            used = process.cpu_times()
+            growth = (process.memory_info().rss - before) / 1024 / count
+            ends = sorted(trial.started_at + trial.duration for trial in result.trials)
+            cost = 1000 * (ends[-1] - ends[0]) / (count - 1)
+            driver = 1000 * (used.user + used.system - cpu.user - cpu.system) / count
+            rows.append([count, cost, driver, f"{growth:.2f}", threading.active_count()])
+            del result
+    head = ["trials", "ms a trial", "driver CPU, ms a trial", "driver memory, KB a trial", "threads after the run"]
+    table("Many trials, 2 slots, isolation='none'", head, rows)
+
+
+def clients(address: tuple[str, int], key: bytes, count: int, seconds: float) -> None:
+    """Slots that only talk."""
+    links = [ClientLink(address, key) for _ in range(count)]
+    for link in links:
+        link.send({"type": "ready"})
+    end = time.time() + seconds
+    step = 1.0 / count
+    began = time.time()
+    sent = 0
+    while time.time() < end:
+        link = links[sent % count]
+        link.send({"type": "beat"})
+        link.send({"type": "report", "sent": time.time()})
+        sent += 1
+        time.sleep(max(0.0, began + sent * step - time.time()))
+
+
+def slots(count: int, processes: int = 4) -> None:
+    lags: list[float] = []
+    ready = threading.Semaphore(0)
+
+    def on_message(peer: Any, message: dict[str, Any]) -> None:
+        if message["type"] == "report":
+            lags.append(time.time() - message["sent"])
+        else:
+            ready.release()
+
+    server = Server("127.0.0.1", range(1), on_message, lambda peer: None)
+    context = multiprocessing.get_context("spawn")
+    workers = [
+        context.Process(target=clients, args=(server.address, server.key, count // processes, SECONDS))
+        for _ in range(processes)
+    ]
+    began = time.time()
+    for worker in workers:
+        worker.start()
+    for _ in range(count // processes * processes):
+        ready.acquire(timeout=60)
+    connected = time.time() - began
+    lags.clear()
+    own = psutil.Process()
+    cpu, clock = own.cpu_times(), time.time()
+    time.sleep(SECONDS / 2)
+    used, elapsed = own.cpu_times(), time.time() - clock
+    found = sorted(lags)
+    for worker in workers:
+        worker.join()
+    server.close()
+    cores = (used.user + used.system - cpu.user - cpu.system) / elapsed
+    row = [count, connected, len(found) / elapsed, cores, 1000 * found[len(found) // 2], 1000 * found[-1]]
+    head = [
+        "slots",
+        "all connected after, s",
+        "reports a second",
+        "driver, cores",
+        "report, median ms late",
+        "worst, ms",
+    ]
+    table(f"Many slots (light clients in {processes} processes)", head, [row])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, nargs="*", default=[100, 1000, 10000])
+    parser.add_argument("--slots", type=int, default=1000)
+    options = parser.parse_args()
+    os.environ["HOPSLITE_TENSORBOARD"] = "off"
+    slots(options.slots)
+    if options.trials:
+        trials(options.trials)
+
+
+if __name__ == "__main__":
+    main()

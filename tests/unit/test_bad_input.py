@@ -1,0 +1,329 @@
+"""Bad input: one error with every problem in it, before anything starts and with nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from observe import files_below
+
+from hopslite import errors, experiment, space
+
+LOCK = threading.Lock()
+NAN = float("nan")
+
+
+def train(lr: float, depth: int = 1) -> float:
+    return lr * depth
+
+
+def uses_lock(lr: float) -> float:
+    with LOCK:
+        return lr
+
+
+GRID = {"lr": [0.1, 0.2]}
+BOUNDS = {"lr": [0.1, 0.2]}
+grid, random, evolve, launch = (
+    experiment.grid_search,
+    experiment.random_search,
+    experiment.differential_evolution,
+    experiment.launch,
+)
+
+
+@pytest.fixture(params=["spark", "inline"])
+def pool(request: pytest.FixtureRequest) -> str:
+    """Neither pool is started; that of Spark would need Java and seconds."""
+    return str(request.param)
+
+
+def refused(call: Callable[..., Any], *args: Any, **kwargs: Any) -> errors.InvalidArguments:
+    """The one error of a call, which has not started Spark."""
+    spark = "pyspark" in sys.modules and sys.modules["pyspark"].SparkContext._active_spark_context
+    with pytest.raises(errors.InvalidArguments) as caught:
+        call(*args, **{"display": False, **kwargs})
+    if not spark and "pyspark" in sys.modules:
+        assert sys.modules["pyspark"].SparkContext._active_spark_context is None
+    return caught.value
+
+
+# (what is wrong, words that the message must hold, the call's arguments)
+CASES: list[tuple[str, list[str], Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = [
+    ("not callable", ["train_fn", "3"], grid, (3, GRID), {}),
+    ("the result of a call", ["train_fn", "0.1"], launch, (train(0.1),), {}),
+    ("unknown argument", ["train()", "lr", "depth", "unknown", "rate"], grid, (train, {**GRID, "rate": [1]}), {}),
+    ("missing argument", ["train()", "missing", "lr"], grid, (train, {"depth": [1]}), {}),
+    ("unknown and missing", ["unknown", "rate", "missing", "lr"], random, (train, {"rate": [0, 1]}), {}),
+    ("missing argument of launch", ["train()", "missing", "lr"], launch, (train,), {}),
+    ("empty grid", ["empty"], grid, (train, {}), {}),
+    ("empty list", ["lr", "empty"], grid, (train, {"lr": []}), {}),
+    ("no dict", ["dict", "[1]"], grid, (train, [1]), {}),
+    ("no dict for launch", ["dict", "[1]"], launch, (train, [1]), {}),
+    ("value that is no list", ["lr", "0.1", "list"], grid, (train, {"lr": 0.1}), {}),
+    ("text that is no list", ["lr", "abc"], grid, (train, {"lr": "abc"}), {}),
+    ("value that is no list, launch", ["lr", "0.1", "list"], launch, (train, {"lr": 0.1}), {}),
+    ("lists of two lengths", ["length", "lr", "depth", "2", "1"], launch, (train, {"lr": [1, 2], "depth": [1]}), {}),
+    ("three bounds", ["lr", "two", "3"], random, (train, {"lr": [0, 1, 2]}), {}),
+    ("one bound", ["lr", "two"], random, (train, {"lr": [0.5]}), {}),
+    ("equal bounds", ["lr", "0.5"], random, (train, {"lr": [0.5, 0.5]}), {}),
+    ("bool bounds", ["lr", "bool"], random, (train, {"lr": [False, True]}), {}),
+    ("NaN bound", ["lr", "nan"], random, (train, {"lr": [0.0, NAN]}), {}),
+    ("infinite bound", ["lr", "inf"], random, (train, {"lr": [0.0, float("inf")]}), {}),
+    ("bounds of two kinds", ["lr", "str"], random, (train, {"lr": [0.1, "b"]}), {}),
+    ("equal bounds in DE", ["lr", "1"], evolve, (train, {"lr": [1, 1]}), {}),
+    ("three bounds in DE", ["lr", "two"], evolve, (train, {"lr": [0, 1, 2]}), {}),
+    ("endless dimension in a grid", ["lr"], grid, (train, {"lr": space.uniform(0, 1)}), {}),
+    ("direction", ["direction", "'up'", "MAX", "MIN"], grid, (train, GRID, "up"), {}),
+    ("direction None", ["direction", "None"], random, (train, BOUNDS, None), {}),
+    ("direction in DE", ["direction", "'maximise'"], evolve, (train, BOUNDS, "maximise"), {}),
+    ("no samples", ["samples", "0"], random, (train, BOUNDS), {"samples": 0}),
+    ("samples that are no number", ["samples", "'many'"], random, (train, BOUNDS), {"samples": "many"}),
+    ("half a sample", ["samples", "2.5"], random, (train, BOUNDS), {"samples": 2.5}),
+    ("bool samples", ["samples", "True"], random, (train, BOUNDS), {"samples": True}),
+    ("small population", ["population", "3"], evolve, (train, BOUNDS), {"population": 3}),
+    ("no generations", ["generations", "0"], evolve, (train, BOUNDS), {"generations": 0}),
+    ("mutation", ["mutation", "3"], evolve, (train, BOUNDS), {"mutation": 3.0}),
+    ("mutation 0", ["mutation", "0"], evolve, (train, BOUNDS), {"mutation": 0}),
+    ("crossover", ["crossover", "1.5"], evolve, (train, BOUNDS), {"crossover": 1.5}),
+    ("crossover NaN", ["crossover", "nan"], evolve, (train, BOUNDS), {"crossover": NAN}),
+    ("initial", ["initial", "'grid'"], evolve, (train, BOUNDS), {"initial": "grid"}),
+    ("name with a separator", ["name", "a/b"], grid, (train, GRID), {"name": "a/b"}),
+    ("name with a backslash", ["name"], grid, (train, GRID), {"name": "a\\b"}),
+    ("name of dots", ["name", ".."], grid, (train, GRID), {"name": ".."}),
+    ("empty name", ["name"], launch, (train, GRID), {"name": " "}),
+    ("name that is no text", ["name", "7"], launch, (train, GRID), {"name": 7}),
+    ("parallelism", ["parallelism", "0"], grid, (train, GRID), {"parallelism": 0}),
+    ("parallelism True", ["parallelism", "True"], grid, (train, GRID), {"parallelism": True}),
+    ("cpus", ["cpus_per_trial", "0"], grid, (train, GRID), {"cpus_per_trial": 0}),
+    ("gpus", ["gpus_per_trial", "-1"], grid, (train, GRID), {"gpus_per_trial": -1}),
+    ("half a gpu", ["gpus_per_trial", "0.5"], grid, (train, GRID), {"gpus_per_trial": 0.5}),
+    ("seed", ["seed", "'x'"], grid, (train, GRID), {"seed": "x"}),
+    ("trial_timeout", ["trial_timeout", "0"], grid, (train, GRID), {"trial_timeout": 0}),
+    ("timeout", ["timeout", "-1"], grid, (train, GRID), {"timeout": -1}),
+    ("endless timeout", ["timeout", "nan"], grid, (train, GRID), {"timeout": NAN}),
+    ("max_failures", ["max_failures", "-1"], grid, (train, GRID), {"max_failures": -1}),
+    ("max_retries", ["max_retries", "None"], grid, (train, GRID), {"max_retries": None}),
+    ("isolation", ["isolation", "'thread'", "process", "none"], grid, (train, GRID), {"isolation": "thread"}),
+    ("tags", ["tags"], grid, (train, GRID), {"tags": {"a": 1}}),
+    ("tracking_uri", ["tracking_uri"], grid, (train, GRID), {"tracking_uri": 3}),
+    ("unknown keyword", ["trial_timout", "trial_timeout"], grid, (train, GRID), {"trial_timout": 3}),
+    ("optimization_key", ["optimization_key", "3"], grid, (train, GRID), {"optimization_key": 3}),
+    ("metric_key", ["metric_key", "3"], launch, (train, GRID), {"metric_key": 3}),
+    ("description", ["description", "3"], launch, (train, GRID), {"description": 3}),
+    ("display", ["display", "3"], launch, (train, GRID), {"display": 3}),
+]
+
+
+@pytest.mark.parametrize(("words", "verb", "args", "kwargs"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
+def test_bad_input_is_refused(
+    words: list[str],
+    verb: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    pool: str,
+    project: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = refused(verb, *args, pool=pool, **kwargs)
+    for word in words:
+        assert word.lower() in str(error).lower(), str(error)
+    assert verb.__name__ in str(error)  # where it went wrong
+    assert files_below(tmp_path) == set()
+
+
+def test_an_unknown_pool_is_refused(project: str) -> None:
+    assert "'yarn'" in str(refused(grid, train, GRID, pool="yarn"))
+
+
+def test_the_grid_takes_no_keyword_of_another_verb(project: str) -> None:
+    assert "samples" in str(refused(grid, train, GRID, samples=3))
+
+
+def test_all_problems_come_in_one_message(project: str, tmp_path: Path) -> None:
+    error = refused(
+        random,
+        train,
+        {"rate": [0, 1], "lr": [1, 1]},
+        direction="up",
+        samples=0,
+        name="a/b",
+        seed=-1,
+        isolation="x",
+        timeout=0,
+        parallelism=0,
+        surprise=1,
+    )
+    text = str(error)
+    for word in ("'lr'", "direction", "samples", "name", "seed", "isolation", "timeout", "parallelism", "surprise"):
+        assert word in text, text
+    assert len(error.problems) >= 9
+    assert files_below(tmp_path) == set()
+
+
+def test_an_unwritable_project_is_refused(tmp_path: Path, pool: str) -> None:
+    (tmp_path / "file").write_text("")
+    error = refused(grid, train, GRID, project=tmp_path / "file" / "project", pool=pool)
+    assert str(tmp_path / "file" / "project") in str(error)
+    assert files_below(tmp_path) == {"file"}
+
+
+def test_a_project_on_an_unknown_file_system_is_refused(pool: str) -> None:
+    with pytest.raises((errors.InvalidArguments, errors.StoreError), match="nosuchprotocol"):
+        grid(train, GRID, project="nosuchprotocol://x/y", pool=pool, display=False)
+
+
+def test_nothing_is_left_of_a_project_that_was_not_there(tmp_path: Path, pool: str) -> None:
+    refused(grid, train, GRID, "up", project=tmp_path / "deep" / "er" / "project", pool=pool)
+    assert files_below(tmp_path) == set()
+
+
+def test_a_project_that_is_there_stays_as_it_is(tmp_path: Path, pool: str) -> None:
+    (tmp_path / "project").mkdir()
+    refused(grid, train, GRID, "up", project=tmp_path / "project", pool=pool)
+    assert files_below(tmp_path) == {"project"}
+
+
+def test_memory_is_no_place_for_trials_on_spark() -> None:
+    assert "memory" in str(refused(grid, train, GRID, project="memory://project"))
+
+
+@pytest.mark.parametrize("option", [{"trial_timeout": 3.0, "isolation": "none"}, {"trial_timeout": 3.0, "pool": "inline"}])
+def test_a_trial_that_cannot_be_killed_has_no_time_limit(project: str, option: dict[str, Any]) -> None:
+    assert "trial_timeout" in str(refused(grid, train, GRID, **option))
+
+
+@pytest.mark.parametrize("option", ["cpus_per_trial", "gpus_per_trial", "parallelism"])
+def test_resources_mean_nothing_inline(project: str, tmp_path: Path, option: str) -> None:
+    assert option in str(refused(grid, train, GRID, pool="inline", **{option: 2}))
+    assert files_below(tmp_path) == set()
+
+
+def test_a_function_that_cannot_travel_names_the_culprit(project: str, tmp_path: Path) -> None:
+    # by value, as from a notebook: functions of modules go by their name
+    lock = threading.Lock()
+
+    def in_closure(lr: float) -> float:
+        with lock:
+            return lr
+
+    def as_default(lr: float, guard: Any = lock) -> float:
+        return lr
+
+    def in_a_comprehension(lr: float) -> list[Any]:
+        return [lock.locked() for _ in range(int(lr))]
+
+    space_of_main = {"__name__": "__main__", "LOCK": lock}
+    exec("def as_global(lr):\n    with LOCK:\n        return lr", space_of_main)
+    for fn, culprit in (
+        (in_closure, "'lock'"),
+        (as_default, "'guard'"),
+        (in_a_comprehension, "'lock'"),
+        (space_of_main["as_global"], "'LOCK'"),
+    ):
+        with pytest.raises(errors.NotSerializable) as caught:
+            grid(fn, GRID, pool="inline", display=False)
+        assert culprit in str(caught.value)
+        assert "lock" in str(caught.value)
+        assert isinstance(caught.value, TypeError)
+    with pytest.raises(errors.NotSerializable, match="value"):
+        grid(train, {"lr": [lock]}, pool="inline", display=False)
+    assert files_below(tmp_path) == set()
+
+
+class TestSignatures:
+    """Arguments bind as Python binds them."""
+
+    def run(self, fn: Callable[..., Any], given: dict[str, Any]) -> Any:
+        return launch(fn, given, pool="inline", display=False)[1]["metric"]
+
+    def test_defaults_keyword_only_and_any_name(self, project: str) -> None:
+        def fn(a: int, b: int = 2, *, c: int, d: int = 4, **rest: int) -> str:
+            return f"{a}{b}{c}{d}{rest}"
+
+        assert self.run(fn, {"a": [1], "c": [3]}) == "1234{}"
+        assert self.run(fn, {"x": [9], "c": [3], "b": [5], "a": [1]}) == "1534{'x': 9}"
+
+    def test_positional_only(self, project: str) -> None:
+        def fn(a: int, /, b: int) -> str:
+            return f"{a}{b}"
+
+        assert self.run(fn, {"b": [2], "a": [1]}) == "12"
+
+    def test_methods_partials_and_callable_objects(self, project: str) -> None:
+        import functools
+
+        class Model:
+            scale = 3
+
+            def train(self, lr: int) -> int:
+                return lr * self.scale
+
+            def __call__(self, lr: int) -> int:
+                return lr + self.scale
+
+        assert self.run(Model().train, {"lr": [2]}) == 6
+        assert self.run(Model(), {"lr": [2]}) == 5
+        assert self.run(functools.partial(lambda lr, by: lr - by, by=1), {"lr": [2]}) == 1
+        assert self.run(lambda lr: lr, {"lr": [2]}) == 2
+
+    def test_keyword_only_without_default_is_missing(self, project: str) -> None:
+        def fn(a: int, *, c: int) -> int:
+            return a + c
+
+        assert "missing: c" in str(refused(launch, fn, {"a": [1]}, pool="inline"))
+
+
+BASES = {
+    errors.InvalidArguments: (ValueError, TypeError),
+    errors.NotSerializable: (TypeError,),
+    errors.UnknownPlugin: (LookupError,),
+    errors.MissingExtra: (ImportError,),
+    errors.StoreError: (OSError,),
+    errors.SparkUnavailable: (RuntimeError,),
+    errors.ReturnValueError: (ValueError, TypeError),
+    errors.TrialFailed: (RuntimeError,),
+    errors.RunInterrupted: (KeyboardInterrupt,),
+}
+
+
+def test_every_error_has_the_root_and_a_builtin_base() -> None:
+    listed = {getattr(errors, name) for name in errors.__all__} - {errors.HopsliteError}
+    assert listed == set(BASES)
+    for kind, bases in BASES.items():
+        assert issubclass(kind, (errors.HopsliteError,))
+        assert all(issubclass(kind, base) for base in bases), kind
+
+
+@pytest.mark.parametrize("kind", BASES)
+def test_errors_survive_pickling(kind: type[errors.HopsliteError]) -> None:
+    made = kind("where", ["a", "b"]) if kind is errors.InvalidArguments else kind("text", trial_id="7", extra=[1])  # type: ignore[call-arg]
+    again = pickle.loads(pickle.dumps(made))
+    assert (type(again), str(again), again.__dict__) == (type(made), str(made), made.__dict__)
+
+
+def test_numbers_of_numpy_are_numbers(project: str) -> None:
+    run = random(train, {"lr": [np.float64(0.1), np.float32(0.5)]}, samples=np.int64(3), pool="inline", display=False)
+    assert len(run.trials) == 3
+    run = grid(train, GRID, seed=np.int64(3), parallelism=np.int64(1), pool="inline", display=False)
+    assert run.seed == 3
+
+
+def test_directions_in_any_spelling(project: str) -> None:
+    for given in ("max", "MIN", experiment.Direction.MIN, "Max"):
+        run = grid(train, GRID, given, pool="inline", display=False)
+        assert str(run.direction) == str(getattr(given, "value", given)).upper()
+
+
+def test_a_project_can_be_a_path(tmp_path: Path) -> None:
+    run = grid(train, GRID, project=tmp_path / "p", pool="inline", display=False)
+    assert run.logdir.startswith(f"{tmp_path}{os.sep}p")

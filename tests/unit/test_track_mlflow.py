@@ -1,0 +1,265 @@
+"""What MLflow is told, with an SQLite database in this process."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from servers import SPACE, T0, Script, free_port, mlflow_client, read_mlflow, whole_run
+
+from hopslite._trial import State
+from hopslite.store import Project, RunDir
+from hopslite.track._deliver import Delivery
+from hopslite.track._mlflow_client import Connection, Write, _keys, target_uri
+from hopslite.track._tracker import Context, redact, without_credentials
+
+
+@pytest.fixture(autouse=True)
+def quick_and_quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow's own imports, in threads too
+        yield
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One for all tests here: making its tables takes seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+class Delivered:
+    """A journal's delivery in a thread of this process."""
+
+    def __init__(self, run: RunDir, uri: str | None, name: str = "mlflow", grace: float = 0.0) -> None:
+        self.warnings: list[str] = []
+        self.told: list[dict[str, Any]] = []
+        ending = threading.Event()
+        ending.set()
+        context = Context(run, uri, self.told.append, self.warnings.append)
+        delivery = Delivery(name, context, ending, grace=grace)
+        delivery.start()
+        delivery.join(120)
+        self.ok = delivery.delivered
+
+
+def new_run(project: Path | str) -> RunDir:
+    return Project(str(project)).new_run("digits")[2]
+
+
+def test_parent_and_children(tmp_path: Path, database: str) -> None:
+    run = new_run(tmp_path)
+    whole_run(run, name="parents", program="train.py")
+
+    delivered = Delivered(run, database)
+
+    assert (delivered.ok, delivered.warnings) == (True, [])
+    found = read_mlflow(database, "parents")
+    parent = found[None]
+    assert parent.info.run_name == "parents v1"
+    assert parent.info.start_time == (T0 + 0.25) * 1000
+    assert parent.data.params["direction"] == "MAX"
+    assert parent.data.params["best/lr"] == "0.25"
+    assert json.loads(parent.data.params["space/act"]) == SPACE["act"]
+    assert parent.data.metrics == {"metric": 0.5}
+    expected = {"team": "vision", "mlflow.note.content": "a search", "mlflow.source.name": "train.py"}
+    assert expected.items() <= parent.data.tags.items()
+    failed = found["0002"]
+    assert failed.info.run_name == "0002"
+    assert failed.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert failed.data.tags["hopslite.error"] == "ValueError: no"
+    assert found["0001"].data.tags["hopslite.state"] == "STOPPED"
+    assert found["0001"].data.tags["hopslite.generation"] == "1"
+    assert found["0000"].data.metrics["system/cpu_percent"] == 50.0
+    assert found["0000"].info.end_time - found["0000"].info.start_time > 0
+    assert run.read_json("mlflow.json")["run_id"] == parent.info.run_id
+    assert {"mlflow_run_id": parent.info.run_id} in delivered.told
+
+
+def test_a_run_on_another_file_system_has_its_artifacts(database: str) -> None:
+    fsspec.filesystem("memory").store.clear()
+    run = new_run("memory://project")
+    whole_run(run, name="elsewhere")
+
+    assert Delivered(run, database).ok
+    client = mlflow_client(database)
+    child = read_mlflow(database, "elsewhere")["0000"].info.run_id
+    names = {file.path for file in client.list_artifacts(child)}
+    assert names == {"plot.png", "output.log", ".outputs.json"}
+
+
+def test_without_a_place_for_a_database_one_warning(tmp_path: Path) -> None:
+    fsspec.filesystem("memory").store.clear()
+    run = new_run("memory://project")
+    whole_run(run)
+
+    delivered = Delivered(run, None)
+
+    assert delivered.ok
+    assert len(delivered.warnings) == 1
+    assert "MLFLOW_TRACKING_URI" in delivered.warnings[0]
+
+
+def test_what_mlflow_would_refuse_is_made_to_fit(tmp_path: Path, database: str) -> None:
+    run = new_run(tmp_path)
+    script = Script(run, name="odd", tags={"with?mark": "x" * 9000})
+    script.begin()
+    script.trial("0000", **{"läyer/../size": "v" * 9000, "a:b": [1, {"c": None}], "p?": 1, "p!": 2})
+    outputs = {"loss%": math.nan, "gain": math.inf, "n": 10**400, "flag": True, "text": "t"}
+    script.end("0000", metric=0.5, outputs=outputs)
+    script.finish()
+    script.close()
+
+    delivered = Delivered(run, database)
+
+    assert (delivered.ok, delivered.warnings) == (True, [])
+    child = read_mlflow(database, "odd")["0000"]
+    assert child.data.params["a:b"] == '[1, {"c": null}]'
+    assert (child.data.params["p_"], child.data.params["p__2"]) == ("1", "2")
+    assert any(value.startswith("vvv") for value in child.data.params.values())
+    assert {"loss_", "gain", "metric"} <= child.data.metrics.keys()
+    assert math.isnan(child.data.metrics["loss_"])
+    assert not {"n", "flag", "text"} & child.data.metrics.keys()
+
+
+def test_many_values_go_in_batches(tmp_path: Path, database: str) -> None:
+    run = new_run(tmp_path)
+    script = Script(run, name="many")
+    script.begin()
+    script.trial("0000", reports=1500, **{f"p{number}": number for number in range(150)})
+    script.end("0000")
+    script.finish()
+    script.close()
+
+    assert Delivered(run, database).ok
+    child = read_mlflow(database, "many")["0000"]
+    assert len(child.data.params) == 153
+    history = mlflow_client(database).get_metric_history(child.info.run_id, "reported")
+    assert [point.step for point in history] == list(range(1500))
+
+
+def test_a_killed_run_can_go_on(tmp_path: Path, database: str) -> None:
+    run = new_run(tmp_path)
+    script = Script(run, name="resumed")
+    script.begin()
+    script.trial("0000")
+    script.end("0000")
+    script.trial("0001")
+    script.close()
+    assert Delivered(run, database).ok
+    killed = read_mlflow(database, "resumed")
+
+    script = Script(run, name="resumed")
+    script.begin()
+    script.trial("0001")
+    script.end("0001", metric=0.75)
+    script.finish(best="0001", metric=0.75)
+    script.close()
+    assert Delivered(run, database).ok
+    resumed = read_mlflow(database, "resumed")
+
+    assert (killed[None].info.status, killed["0001"].info.status) == ("KILLED", "KILLED")
+    assert {run.info.status for run in resumed.values()} == {"FINISHED"}
+    assert {trial: r.info.run_id for trial, r in resumed.items()} == {t: r.info.run_id for t, r in killed.items()}
+
+
+def test_a_deleted_experiment_is_restored(tmp_path: Path, database: str) -> None:
+    run = new_run(tmp_path)
+    client = mlflow_client(database)
+    identifier = client.create_experiment("deleted", artifact_location=str(tmp_path))
+    client.delete_experiment(identifier)
+    whole_run(run, name="deleted")
+
+    assert Delivered(run, database).ok
+    assert read_mlflow(database, "deleted")[None].info.experiment_id == identifier
+
+
+def test_artifacts_of_a_database_are_in_the_project(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "cwd"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    run = new_run(tmp_path / "project")
+    whole_run(run, name="my run/one")
+
+    assert Delivered(run, database).ok
+    assert len(list((tmp_path / "project/mlartifacts").rglob("plot.png"))) == 1
+    assert os.listdir(elsewhere) == []
+
+
+def test_a_refused_artifact_is_one_warning(tmp_path: Path, database: str) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("a file where a directory should be")
+    mlflow_client(database).create_experiment("blocked", artifact_location=str(blocked / "below"))
+    run = new_run(tmp_path)
+    whole_run(run, name="blocked")
+
+    delivered = Delivered(run, database)
+
+    assert delivered.ok
+    assert len(delivered.warnings) == 1
+    assert "artifacts could not be stored" in delivered.warnings[0]
+    assert {child.info.status for child in read_mlflow(database, "blocked").values()} == {"FINISHED", "FAILED"}
+
+
+def test_a_dead_server_is_given_up_with_the_command(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    whole_run(run)
+    uri = f"http://ada:s3cr3t@127.0.0.1:{free_port()}"
+
+    delivered = Delivered(run, uri)
+
+    assert not delivered.ok
+    assert len(delivered.warnings) == 1
+    assert "Connection refused" in delivered.warnings[0]
+    assert f"-m hopslite.track {run.url}" in delivered.warnings[0]
+    assert "s3cr3t" not in delivered.warnings[0] + run.read_bytes("mlflow.json").decode()
+    assert target_uri(run, None) == without_credentials(uri)  # the later delivery goes to the same server
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://ada:pw@host:5000/path", "http://host:5000/path"),
+        ("postgresql+psycopg2://ada:p%40w@host/db?password=pw", "postgresql+psycopg2://host/db"),
+        ("sqlite:////project/mlflow.db", "sqlite:////project/mlflow.db"),
+        ("databricks", "databricks"),
+    ],
+)
+def test_credentials_are_no_part_of_what_is_shown(uri: str, shown: str) -> None:
+    assert without_credentials(uri) == shown
+
+
+def test_messages_lose_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "tok-123")
+    text = "GET http://ada:p%40w@host failed:\n  p@w is wrong, tok-123 too, see https://x:y@z/"
+    assert redact(text, "http://ada:p%40w@host") == "GET http://host failed: *** is wrong, *** too, see https://z/"
+
+
+def test_keys_are_valid_and_different() -> None:
+    keys = _keys(["a b", "a?", "a!", "..", "/x", "", "x" * 300, "ü"])
+    assert len(set(keys.values())) == 8
+    assert all(0 < len(key) <= 250 and not key.startswith(("/", "..")) for key in keys.values())
+
+
+def test_writing_the_same_twice_changes_nothing(tmp_path: Path, database: str) -> None:
+    connection = Connection(database, new_run(tmp_path), "twice")
+    run = connection.create("0000", T0, {"hopslite.run_id": "r"})
+    write = Write({"lr": 0.1}, {"t": "v"}, [("m", 0.5, T0, 0), ("m", 0.5, T0, 0), ("m", 0.75, T0 + 1, 1)])
+
+    connection.log(run.id, write)
+    connection.log(run.id, write)
+    connection.terminate(run.id, "FINISHED", T0 + 2)
+
+    history = mlflow_client(database).get_metric_history(run.id, "m")
+    assert [(point.step, point.value) for point in history] == [(0, 0.5), (1, 0.75)]
+    assert connection.find("r")[None].status == State.FINISHED.value
