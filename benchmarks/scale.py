@@ -2,8 +2,8 @@
 
     python benchmarks/scale.py [--trials 100 1000 10000] [--slots 1000]
 
-Trials are no-ops in two slots without isolation, so that the driver shows; the cost of a trial is taken from the
-journal (the time between the first trial's end and the last one's). Slots are light clients of the real channel in a few
+Trials are no-ops in two slots without isolation, so that the driver's part shows; the cost of a trial is the time from
+the first trial's end to the last one's, shared among them. Slots are light clients of the real channel in a few
 processes, each sending a heartbeat and a report a second to a pool's server with the study's way of taking them in.
 """
 

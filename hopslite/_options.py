@@ -67,7 +67,8 @@ class Options:
         found = []
         for name, least in (("parallelism", 1), ("cpus_per_trial", 1), ("gpus_per_trial", 0), ("seed", 0)):
             found += _whole(name, getattr(self, name), least)
-        found += _whole("max_failures", self.max_failures, 0) + _whole("max_retries", self.max_retries, 0)
+        found += _whole("max_failures", self.max_failures, 0)
+        found += _whole("max_retries", self.max_retries, 0, optional=False)
         found += _positive("trial_timeout", self.trial_timeout) + _positive("timeout", self.timeout)
         if self.isolation not in ("process", "none"):
             found.append(f"isolation={self.isolation!r}; allowed are 'process' and 'none'")
@@ -81,11 +82,17 @@ class Options:
                 found.append(f"{name}={value!r}; give a path or URL as text")
         if self.tags is not None and not _is_text_dict(self.tags):
             found.append(f"tags={self.tags!r}; give a dict of text by text")
+        if not isinstance(self.display, bool) and not all(
+            callable(getattr(self.display, name, None)) for name in ("start", "update", "line", "close")
+        ):
+            found.append(f"display={self.display!r}; give True, False, or an object with start, update, line and close")
         return found
 
 
-def _whole(name: str, value: Any, least: int) -> list[str]:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+def _whole(name: str, value: Any, least: int, optional: bool = True) -> list[str]:
+    if value is None and optional:
+        return []
+    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
         return []
     return [f"{name}={value!r}; give a whole number of at least {least}"]
 

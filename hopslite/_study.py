@@ -388,7 +388,7 @@ class _Study:
             "error": error,
         }
         self._emit("run_ended", data=ending)
-        url = self._tensorboard.url if self._tensorboard else None
+        url, tracking = self._tensorboard.url if self._tensorboard else None, self._tracking
         result = Run(
             is_search=self._plan.is_search,
             run_id=self._run_id,
@@ -409,7 +409,7 @@ class _Study:
             tags=self._plan.tags,
             error=error,
             tensorboard_url=(lambda: url(10.0)) if url else None,
-            mlflow_run_id=lambda: self._tracking.mlflow_run_id,
+            mlflow_run_id=lambda: tracking.mlflow_run_id,
         )
         self._write_summary(result, **ending, finished=time.time(), counts=dict(self._counts))
         self._display.close(self._status(), result)

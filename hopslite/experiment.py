@@ -45,7 +45,7 @@ def launch(
 
     >>> def train(lr):
     ...     return {"accuracy": 1 - lr}
-    >>> run = launch(train, {"lr": [0.1]}, name="doc", pool="inline")
+    >>> run = launch(train, {"lr": [0.1]}, name="doc", pool="inline", display=False)
     >>> logdir, outputs = run
     >>> outputs["accuracy"]
     0.9
@@ -136,7 +136,8 @@ def grid_search(
 
     >>> def train(lr, depth):
     ...     return {"accuracy": depth - lr, "loss": lr}
-    >>> run = grid_search(train, {"lr": [0.1, 0.5], "depth": [1, 2]}, optimization_key="accuracy", pool="inline")
+    >>> grid = {"lr": [0.1, 0.5], "depth": [1, 2]}
+    >>> run = grid_search(train, grid, optimization_key="accuracy", pool="inline", display=False)
     >>> best_logdir, best_params, best_outputs = run
     >>> best_params
     {'lr': 0.1, 'depth': 2}
@@ -175,7 +176,7 @@ def random_search(
 
     >>> def train(lr):
     ...     return -((lr - 0.3) ** 2)
-    >>> run = random_search(train, {"lr": [0.0, 1.0]}, samples=20, seed=1, pool="inline")
+    >>> run = random_search(train, {"lr": [0.0, 1.0]}, samples=20, seed=1, pool="inline", display=False)
     >>> 0.2 < run.best_params["lr"] < 0.4
     True
 
@@ -228,7 +229,7 @@ def differential_evolution(
     >>> def train(x, y):
     ...     return (x - 3) ** 2 + y**2
     >>> space = {"x": [-9.0, 9.0], "y": [-9.0, 9.0]}
-    >>> run = differential_evolution(train, space, direction="min", seed=1, pool="inline")
+    >>> run = differential_evolution(train, space, direction="min", seed=1, pool="inline", display=False)
     >>> run.best_metric < 5
     True
 
@@ -284,7 +285,6 @@ def _search(
         call.check_parameters(space.names)
     any_space = space if space is not None else Space.parse({"any": [0, 1]})  # to hear of the other problems, too
     search = call.attempt(algorithm, any_space, direction=direction, seed=call.seed, **chosen)
-    call.check(isinstance(optimization_key, str), f"optimization_key={optimization_key!r}; give the key as text")
     return _run(
         call,
         title,
@@ -305,6 +305,10 @@ def _run(call: Call, title: str, search: Search | None, **plan: Any) -> Run:
     settings = Settings.load(
         project=None if options.project is None else os.fspath(options.project), tracking_uri=options.tracking_uri
     )
+    for key in ("optimization_key", "description"):
+        shown = key if call.verb != "launch" else key.replace("optimization", "metric")
+        right = isinstance(plan[key], str) or (plan[key] is None and shown != "optimization_key")
+        call.check(right, f"{shown}={plan[key]!r}; give a text")
     project = call.attempt(Project, settings.project)
     if project is not None:
         call.problems += project.check_writable()

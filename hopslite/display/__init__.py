@@ -55,7 +55,7 @@ class Display(Protocol):
     """Shows one run: `start`, then any number of `update` and `line`, then `close`.
 
     Safe from many threads. `update` is cheap: it draws at most a few times a second and forgets what comes in between,
-    so the loop calls it about once a second even when nothing has changed.
+    so the loop calls it about once a second even when nothing has changed. `line` also works before and after.
     """
 
     def start(self, status: Status) -> None:

@@ -68,8 +68,8 @@ def footer(status: Status, run: Run) -> list[tuple[str, str]]:
     if run.error:
         lines.append(("error", _format.one_line(run.error)))
     lines.append(("run directory", run.logdir))
-    if url := run.tensorboard_url or status.tensorboard_url:
-        lines.append(("TensorBoard", url))
+    if status.tensorboard_url:  # not the run's own: that may wait for the program to come up
+        lines.append(("TensorBoard", status.tensorboard_url))
     if status.mlflow_hint:
         lines.append(("MLflow", status.mlflow_hint))
     return lines

@@ -31,6 +31,7 @@ class Notebook:
         self._lines: collections.deque[str] = collections.deque(maxlen=LINES)
         self._handle: Any = None
         self._status: Status | None = None
+        self._run: Run | None = None
         self._drawn = 0.0
 
     def start(self, status: Status) -> None:
@@ -53,13 +54,13 @@ class Notebook:
 
     def close(self, status: Status, run: Run | None) -> None:
         with self._lock:
-            self._status = status
+            self._status, self._run = status, run
             self._show(self._bundle(status, run))
 
     def _refresh(self) -> None:
         if self._status is not None and self._clock() - self._drawn >= REFRESH_SECONDS:
             self._drawn = self._clock()
-            self._show(self._bundle(self._status, None))
+            self._show(self._bundle(self._status, self._run))
 
     def _show(self, bundle: dict[str, str]) -> None:
         if self._handle is not None:
@@ -79,7 +80,7 @@ class Notebook:
         mlflow = ("MLflow", status.mlflow_hint)
         if run is not None:
             parts.append(run._repr_html_())
-            parts.append(_links(("TensorBoard", run.tensorboard_url or status.tensorboard_url), mlflow))
+            parts.append(_links(("TensorBoard", status.tensorboard_url), mlflow))
         else:
             if status.best_params:
                 parts.append(f"<div>best: {html.escape(_format.exact_params(status.best_params))}</div>")

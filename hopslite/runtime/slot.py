@@ -76,9 +76,10 @@ def _check_run_directory(job: Job) -> None:
 class _Place:
     """Where a trial runs and writes on this machine, and how that comes into the run directory."""
 
-    def __init__(self, job: Job, spec: Spec) -> None:
+    def __init__(self, job: Job, spec: Spec, work: WorkDir) -> None:
         self.run = RunDir(spec.logdir)
-        self.work = WorkDir(job.directory, job.local_logdir)
+        self.work = work
+        work.prepare()
         self.directory = self.run.url if self.run.is_local else os.path.join(self.work.root, "trial")
         os.makedirs(self.directory, exist_ok=True)
         self.log = os.path.join(self.directory, LOG)
@@ -90,18 +91,18 @@ class _Place:
             self.work.keep(self.directory)
             if not self.run.is_local:
                 self.run.fs.put(self.directory.rstrip("/") + "/", self.run.url.rstrip("/") + "/", recursive=True)
+                shutil.rmtree(self.directory)
         except (OSError, ValueError, shutil.Error) as error:
-            return [f"files could not be kept ({error}); they are in {self.work.root} on {socket.gethostname()}"]
-        self.work.remove()
+            return [f"files could not be kept ({error}); they are in {self.work.set_aside()} on {socket.gethostname()}"]
         return []
 
 
 class _Trial:
     """A trial that is running in a process of its own."""
 
-    def __init__(self, job: Job, spec: Spec, zygote: Zygote) -> None:
+    def __init__(self, job: Job, spec: Spec, zygote: Zygote, work: WorkDir) -> None:
         self.spec = spec
-        self.place = _Place(job, spec)
+        self.place = _Place(job, spec, work)
         self.started = time.time()
         self.oom_kills = kernel_oom_kills()
         self.link = zygote.run(spec, self.place.context, self.place.work.cwd)
@@ -145,6 +146,7 @@ class _ProcessRunner:
 
     def __init__(self, link: Link, job: Job, environment: dict[str, str]) -> None:
         self._link, self._job, self._environment = link, job, environment
+        self._work = WorkDir(job.directory, job.local_logdir)
         self._zygote = Zygote(job, environment, preload=True)
         self._may_preload = True
         self._preloaded: set[str] = set(job.preload)
@@ -185,7 +187,7 @@ class _ProcessRunner:
 
     def _begin(self, spec: Spec) -> None:
         try:
-            self._trial = _Trial(self._job, spec, self._zygote)
+            self._trial = _Trial(self._job, spec, self._zygote, self._work)
         except OSError as error:  # a full disk, a zygote that was killed
             self._restart_zygote()
             self._send_end(failed(spec, "lost", f"the trial could not be started: {error}", time.time()))
@@ -305,6 +307,7 @@ class _ProcessRunner:
         self._zygote.close()
         if trial:
             trial.place.settle()
+        self._work.remove()
 
 
 def _replace(result: Result, **changes: Any) -> Result:
@@ -354,6 +357,7 @@ class _InlineRunner:
         os.environ.update(environment)
         sys.path += [entry for entry in job.import_path if entry not in sys.path]
         self._loaded = deserialize(job.payload)
+        self._work = WorkDir(job.directory, job.local_logdir)
         self._closing = threading.Event()
         threading.Thread(target=self._beat, name="hopslite-beat", daemon=True).start()
 
@@ -369,7 +373,7 @@ class _InlineRunner:
 
     def _run(self, spec: Spec) -> None:
         self._link.send({"type": "started", "trial": spec.trial_id})
-        place, before = _Place(self._job, spec), os.getcwd()
+        place, before = _Place(self._job, spec, self._work), os.getcwd()
         os.chdir(place.work.cwd)
         try:
             with captured(place.log, tee=False):
@@ -388,6 +392,7 @@ class _InlineRunner:
 
     def close(self) -> None:
         self._closing.set()
+        self._work.remove()
         for name, value in self._before.items():  # Spark uses this process again
             if value is None:
                 os.environ.pop(name, None)

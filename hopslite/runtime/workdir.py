@@ -1,8 +1,11 @@
-"""The working directory of a trial: a private one that shows the driver's files."""
+"""The working directory of trials: a private one that shows the driver's files."""
 
 from __future__ import annotations
 
+import contextlib
+import filecmp
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,37 +16,43 @@ MAX_LINKS = 500
 
 
 class WorkDir:
-    """A scratch directory for one trial, made by the slot before the trial and emptied after it.
+    """A slot's scratch directory, used by its trials one after the other.
 
     Trials run side by side; if they shared a directory, two that save `confusion.png` would overwrite each other.
     So `cwd` is private and holds symbolic links to what the driver's working directory holds, where this machine has
     it: relative input paths work, and files written under new names are the trial's own. `keep` moves those into the
-    trial's directory.
+    trial's directory. Links are made anew only where one is missing; making them costs more than running a short trial.
     """
 
     def __init__(self, mirrored: str, local_logdir: bool) -> None:
+        self._mirrored = mirrored
         self.root = tempfile.mkdtemp(prefix="hopslite-")
         self.cwd = os.path.join(self.root, "cwd")
         self.logdir = os.path.join(self.root, "logdir") if local_logdir else None
-        os.mkdir(self.cwd)
-        if self.logdir:
-            os.mkdir(self.logdir)
-        self._link(mirrored)
 
-    def _link(self, mirrored: str) -> None:
+    def prepare(self) -> None:
+        """Make it ready for the next trial."""
+        for folder in filter(None, (self.cwd, self.logdir)):
+            os.makedirs(folder, exist_ok=True)
         try:
-            entries = os.listdir(mirrored) if mirrored else []
+            shown = os.listdir(self._mirrored) if self._mirrored else []
         except OSError:
             return  # another machine, without this directory
-        if len(entries) <= MAX_LINKS:
-            for name in entries:
-                os.symlink(os.path.join(mirrored, name), os.path.join(self.cwd, name))
+        if len(shown) <= MAX_LINKS:
+            for name in set(shown).difference(os.listdir(self.cwd)):
+                with contextlib.suppress(FileExistsError):
+                    os.symlink(os.path.join(self._mirrored, name), os.path.join(self.cwd, name))
 
     def keep(self, directory: str) -> None:
         """Move what the trial wrote into its directory; what is there already stays as it is."""
-        _move_new(self.cwd, directory)
-        if self.logdir:
-            _move_new(self.logdir, directory)
+        for folder in filter(None, (self.cwd, self.logdir)):
+            _move_new(folder, directory)
+
+    def set_aside(self) -> str:
+        """Keep what is here from being used again or removed; returns where it is now."""
+        kept = f"{self.root}-kept-{secrets.token_hex(3)}"
+        os.rename(self.root, kept)
+        return kept
 
     def remove(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
@@ -53,8 +62,21 @@ def _move_new(source: str, target: str) -> None:
     for entry in os.scandir(source):
         destination = os.path.join(target, entry.name)
         if entry.is_symlink():
-            continue
-        if entry.is_dir(follow_symlinks=False) and Path(destination).is_dir():
+            if not os.path.exists(entry.path):
+                os.unlink(entry.path)  # what it showed is gone
+        elif entry.is_dir(follow_symlinks=False) and Path(destination).is_dir():
             _move_new(entry.path, destination)
-        elif not os.path.lexists(destination):
-            shutil.move(entry.path, destination)
+            shutil.rmtree(entry.path, ignore_errors=True)
+        elif entry.is_file() and os.path.isfile(destination) and filecmp.cmp(entry.path, destination, shallow=False):
+            os.unlink(entry.path)  # a returned file, which has been copied
+        else:
+            shutil.move(entry.path, _free_name(destination))
+
+
+def _free_name(path: str) -> str:
+    stem, extension = os.path.splitext(path)
+    count = 1
+    while os.path.lexists(path):
+        count += 1
+        path = f"{stem}-{count}{extension}"
+    return path

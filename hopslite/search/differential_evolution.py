@@ -116,13 +116,12 @@ class DifferentialEvolution:
         return self._made >= self._budget or len(self._costs) == self._space.size
 
     def ask(self, trial_id: str) -> Suggestion | None:
-        if not self._queue and not (self._synchronous and self._running):
-            self._refill()
         if not self._queue:
             return None
         member = self._queue.popleft()
         self._running[trial_id] = member
         self._asked += 1
+        self._refill()  # now, so that an ask in vain changes nothing: a journal has no record of it
         return Suggestion(self._space.decode(member.units.tolist()), member.generation)
 
     def tell(self, result: Result) -> None:
@@ -131,17 +130,27 @@ class DifferentialEvolution:
             member.cost = self._sign * result.metric
         self._costs[member.key] = member.cost
         self._select(member)
+        if not self._synchronous and self._queue and self._queue[0].generation > 0:
+            self._withdraw()
+        self._refill()
 
     def notes(self) -> list[str]:
         notes, self._notes = self._notes, []
         return notes
 
     def _refill(self) -> None:
+        if self._synchronous and self._running:
+            return
         wanted = self._population if self._synchronous else 1
         while not self._queue and not self._used_up:
             for _ in range(wanted):
                 if not self._used_up:
                     self._add(*self._candidate())
+
+    def _withdraw(self) -> None:
+        """Forget the candidate that nobody has asked for yet, since there is news to make a better one from."""
+        del self._costs[self._queue.popleft().key]
+        self._made -= 1
 
     def _add(self, units: Point, parent: _Member | None = None) -> None:
         """Queue a combination to be run; one that is known already counts at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -137,13 +138,14 @@ class Project(RunDir):
     def check_writable(self) -> list[str]:
         """Why runs cannot be recorded here, or nothing. Leaves nothing behind."""
         probe = f".probe-{secrets.token_hex(4)}"
-        made = not self.exists()
+        made = _missing_folders(self._root) if self.is_local else []
         try:
             self.makedirs()
             self.write_bytes(probe, b"")
             self.fs.rm_file(self._at(probe))
-            if made and self.is_local:
-                os.rmdir(self._root)
+            for folder in made:
+                with contextlib.suppress(OSError):  # somebody else has put something there meanwhile
+                    os.rmdir(folder)
         except (OSError, ValueError, ImportError) as error:
             return [f"the project directory {self.url} cannot be written: {error}"]
         return []
@@ -158,6 +160,15 @@ class Project(RunDir):
     def runs(self) -> list[str]:
         """All run ids, oldest first."""
         return [entry for entry in self.list("Experiments") if not entry.startswith(".")]
+
+
+def _missing_folders(path: str) -> list[str]:
+    """The folders that have to be made for `path` to exist, the innermost first."""
+    missing = []
+    while not os.path.exists(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    return missing
 
 
 def _new_run_id() -> str:

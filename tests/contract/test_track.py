@@ -22,6 +22,16 @@ from hopslite import _plugins, track
 from hopslite.store import JournalReader, Project, RunDir
 
 GOOD, BAD = "good", "bad"
+SHORT_DRIVER = """
+import sys
+from hopslite import track
+from hopslite.store import RunDir
+from servers import whole_run
+run = RunDir(sys.argv[1])
+handle = track.start(run, [sys.argv[2]], None, print)
+whole_run(run)
+handle.finish(0.0)
+"""
 
 
 @dataclasses.dataclass
@@ -168,7 +178,7 @@ def test_a_killed_driver_leaves_nothing_running(
         [sys.executable, __file__, run.url, name],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env=with_helpers(),
         start_new_session=True,
     )
     assert driver.stdout is not None
@@ -183,6 +193,12 @@ def test_a_killed_driver_leaves_nothing_running(
     assert {trial: seen.end for trial, seen in see(run).items()} == {"0000": GOOD, "0001": BAD}
     kinds = [event.kind for event in JournalReader(run).new()]
     assert "run_ended" not in kinds  # only the driver writes the journal
+
+
+def test_a_driver_may_end_at_once(name: str, run: RunDir, see: Callable[[RunDir], dict[str, Seen]]) -> None:
+    subprocess.run([sys.executable, "-c", SHORT_DRIVER, run.url, name], check=True, env=with_helpers(), timeout=120)
+
+    assert {trial: seen.end for trial, seen in see(run).items()} == {"0000": GOOD, "0001": GOOD, "0002": BAD}
 
 
 def test_two_first_runs_at_once(name: str, project: str, see: Callable[[RunDir], dict[str, Seen]]) -> None:
@@ -207,6 +223,14 @@ def test_two_first_runs_at_once(name: str, project: str, see: Callable[[RunDir],
         assert len(parents) == 2
     else:
         assert list(see(runs[1])) == ["0001"]
+
+
+def with_helpers() -> dict[str, str]:
+    """The environment of a Python process that imports what this file imports."""
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parents[1], Path(__file__).parents[2]))),
+    }
 
 
 def be_a_driver(url: str, name: str) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from observe import files_below
 
@@ -197,7 +196,9 @@ def test_memory_is_no_place_for_trials_on_spark() -> None:
     assert "memory" in str(refused(grid, train, GRID, project="memory://project"))
 
 
-@pytest.mark.parametrize("option", [{"trial_timeout": 3.0, "isolation": "none"}, {"trial_timeout": 3.0, "pool": "inline"}])
+@pytest.mark.parametrize(
+    "option", [{"trial_timeout": 3.0, "isolation": "none"}, {"trial_timeout": 3.0, "pool": "inline"}]
+)
 def test_a_trial_that_cannot_be_killed_has_no_time_limit(project: str, option: dict[str, Any]) -> None:
     assert "trial_timeout" in str(refused(grid, train, GRID, **option))
 
@@ -309,13 +310,6 @@ def test_errors_survive_pickling(kind: type[errors.HopsliteError]) -> None:
     made = kind("where", ["a", "b"]) if kind is errors.InvalidArguments else kind("text", trial_id="7", extra=[1])  # type: ignore[call-arg]
     again = pickle.loads(pickle.dumps(made))
     assert (type(again), str(again), again.__dict__) == (type(made), str(made), made.__dict__)
-
-
-def test_numbers_of_numpy_are_numbers(project: str) -> None:
-    run = random(train, {"lr": [np.float64(0.1), np.float32(0.5)]}, samples=np.int64(3), pool="inline", display=False)
-    assert len(run.trials) == 3
-    run = grid(train, GRID, seed=np.int64(3), parallelism=np.int64(1), pool="inline", display=False)
-    assert run.seed == 3
 
 
 def test_directions_in_any_spelling(project: str) -> None:

@@ -255,7 +255,9 @@ def test_half_a_frame_is_waited_for(driver: Driver) -> None:
 
 def test_it_listens_on_the_given_host_only(driver: Driver) -> None:
     port = driver.server.address[1]
-    listening = [c.laddr.ip for c in psutil.Process().net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port]
+    listening = [
+        c.laddr.ip for c in psutil.Process().net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port
+    ]
     assert listening == ["127.0.0.1"]
 
 

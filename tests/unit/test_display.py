@@ -142,14 +142,23 @@ class TestBar:
         Terminal(out, io.StringIO()).line("epoch 1\repoch 2\r\n")
         assert out.getvalue() == "epoch 2\n"
 
-    def test_no_thread_is_left_behind(self):
-        before = set(threading.enumerate())
-        screen = Screen()
-        shown = Terminal(io.StringIO(), screen.stream)
-        shown.start(status())
-        shown.close(status(6), None)
-        screen.lines()
-        assert set(threading.enumerate()) <= before
+    def test_no_thread_is_started(self):
+        code = """
+import io, threading
+from hopslite.display import Status
+from hopslite.display.terminal import Terminal
+
+class Tty(io.StringIO):
+    def isatty(self):
+        return True
+
+err = Tty()
+shown, status = Terminal(io.StringIO(), err), Status("n", 1, "launch", "/l", total=1)
+shown.start(status)
+print("0/1" in err.getvalue(), threading.active_count())
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        assert done.stdout == "True 1\n"
 
 
 class TestLog:
@@ -210,12 +219,17 @@ class TestSummary:
         out = io.StringIO()
         shown = Terminal(out, io.StringIO())
         shown.start(status())
-        shown.close(status(running=0, mlflow_hint="mlflow ui --backend-store-uri sqlite:///m.db"), run(ended, **more))
+        last = status(
+            running=0,
+            tensorboard_url="http://127.0.0.1:1",
+            mlflow_hint="mlflow ui --backend-store-uri sqlite:///m.db",
+        )
+        shown.close(last, run(ended, **more))
         return out.getvalue()
 
     def test_table_and_where_to_look_next(self):
         ended = [trial(0, 0.5), trial(1, 0.91), trial(2, state=State.FAILED, error="ValueError:\n  no")]
-        text = self.summary(ended, best=ended[1], tensorboard_url="http://127.0.0.1:1")
+        text = self.summary(ended, best=ended[1])
         assert text == (
             "\n"
             "digits version 3: FINISHED\n"
@@ -229,6 +243,12 @@ class TestSummary:
             "TensorBoard:     http://127.0.0.1:1\n"
             "MLflow:          mlflow ui --backend-store-uri sqlite:///m.db\n"
         )
+
+    def test_it_does_not_wait_for_tensorboard(self):
+        def wait():
+            raise AssertionError("a program that is not up yet was waited for")
+
+        assert "0000" in self.summary([trial(0, 1.0)], tensorboard_url=wait)
 
     def test_a_launch_without_a_metric(self):
         text = self.summary([trial(0, params={})], is_search=False, direction=None)

@@ -61,7 +61,7 @@ def test_finds_the_optimum_of_any_sign(direction: Direction, function: Any, sync
         PLANE, direction=direction, generations=29, population=10, synchronous=synchronous, seed=1
     )
     trials = run(search, function)
-    assert len(trials) == 300
+    assert 280 < len(trials) <= 300  # a mutant that shares all its coordinates with a member is known already
     pick = max if direction is Direction.MAX else min
     best = pick(trials, key=lambda trial: trial[1])[0].params  # type: ignore[arg-type, return-value]
     assert sphere(**best) < 1e-3
@@ -94,6 +94,14 @@ def test_the_initial_population_fills_the_space_evenly(initial: str) -> None:
         cells = {int((suggestion.params[name] + 5) / 10 * 8) for suggestion in first if suggestion}
         assert cells == set(range(8))
     assert [suggestion.generation for suggestion in first if suggestion] == [0] * 8
+
+
+def test_the_initial_population_has_no_repeats_where_the_space_allows() -> None:
+    space = Space({"a": integer(1, 3), "b": integer(1, 4)})
+    for seed in range(10):
+        search = DifferentialEvolution(space, population=12, generations=1, seed=seed)
+        first = [search.ask(str(number)) for number in range(12)]
+        assert len({tuple(s.params.values()) for s in first if s and s.generation == 0}) == 12
 
 
 def test_asynchronous_slots_are_never_idle() -> None:
@@ -132,7 +140,7 @@ def test_synchronous_generations_have_a_barrier() -> None:
 def test_failed_trials_never_win() -> None:
     search = DifferentialEvolution(PLANE, direction=Direction.MIN, generations=29, population=10)
     trials = run(search, lambda x, y: None if x < 0 else sphere(x, y))
-    assert len(trials) == 300
+    assert 280 < len(trials) <= 300
     assert min(metric for _, metric in trials if metric is not None) < 1e-2
     late = [suggestion.params["x"] for suggestion, _ in trials[-50:]]
     assert sum(x >= 0 for x in late) > 40
@@ -151,7 +159,7 @@ def test_goes_on_when_the_whole_initial_population_failed(synchronous: bool) -> 
         PLANE, direction=Direction.MIN, generations=39, population=10, synchronous=synchronous
     )
     trials = run(search, fails_at_first)
-    assert len(trials) == 400
+    assert 350 < len(trials) <= 400
     assert min(metric for _, metric in trials if metric is not None) < 1e-2
 
 
@@ -204,9 +212,28 @@ def test_notes_are_hopsml_lines_once_per_generation() -> None:
     ]
     assert search.notes() == []
     trials = run(search, lambda x, y: -10.0)
-    assert [trial.generation for trial, _ in trials] == [1] * 4 + [2] * 4
+    assert sorted(trial.generation or 0 for trial, _ in trials) == [1] * 4 + [2] * 4
     lines = [LINE.match(note) for note in search.notes()]
     assert [(line.group(1), line.group(3)) for line in lines if line] == [("1", "2.5"), ("2", "2.5")]
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_an_ask_in_vain_changes_nothing(synchronous: bool) -> None:
+    def params(vain: int) -> list[dict[str, Any]]:
+        search = DifferentialEvolution(space, generations=9, synchronous=synchronous, seed=4)
+        found: list[dict[str, Any]] = []
+        running: list[tuple[str, float]] = []
+        while not search.done or running:
+            while len(running) < 5 and (suggestion := search.ask(str(len(found)))) is not None:
+                running.append((str(len(found)), float(suggestion.params["a"] * suggestion.params["b"])))
+                found.append(suggestion.params)
+            if len(running) < 5:
+                assert [search.ask("vain") for _ in range(vain)] == [None] * vain
+            tell(search, *running.pop(0))
+        return found
+
+    space = Space({"a": integer(1, 9), "b": integer(1, 9)})
+    assert params(0) == params(3)
 
 
 def test_budget_and_generation_numbers() -> None:

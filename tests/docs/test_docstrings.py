@@ -1,0 +1,29 @@
+"""The examples in docstrings run and print what they say."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import hopslite
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(hopslite.__path__, "hopslite.")
+    if not module.name.endswith("__main__")
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples(name: str, project: str) -> None:
+    failed, _ = doctest.testmod(importlib.import_module(name))
+    assert failed == 0
+
+
+def test_every_verb_has_an_example() -> None:
+    experiment = importlib.import_module("hopslite.experiment")
+    for verb in ("launch", "grid_search", "random_search", "differential_evolution"):
+        assert ">>>" in getattr(experiment, verb).__doc__, verb

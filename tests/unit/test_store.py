@@ -1,0 +1,374 @@
+"""The run directory and its journal: what is written is there, whole, once, and without secrets."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from observe import eventually, files_below
+
+from hopslite._trial import Event, Result, Spec, State
+from hopslite.errors import StoreError
+from hopslite.store import JournalReader, JournalWriter, Project, RunDir, journal, save_snapshot
+from hopslite.store.snapshot import redacted
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "project") if request.param == "local" else f"memory://{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def run(folder: str) -> RunDir:
+    return Project(folder).new_run("test")[2]
+
+
+def events(run: RunDir) -> list[Event]:
+    return list(JournalReader(run).new())
+
+
+def event(number: int, text: str = "") -> Event:
+    return Event("report", 1700000000.0 + number, f"{number:04d}", {"value": number, "text": text})
+
+
+class TestRunDir:
+    def test_what_is_written_can_be_read(self, run: RunDir) -> None:
+        run.write_bytes("a", b"one")
+        run.write_bytes("a", b"two")
+        run.makedirs("deep/er")
+        run.write_json("deep/er/b.json", {"x": [1, None, "é"]})
+        assert run.read_bytes("a") == b"two"
+        assert run.read_json("deep/er/b.json") == {"x": [1, None, "é"]}
+        assert run.list() == ["a", "deep"]
+        assert run.list("nowhere") == []
+        assert run.exists("a")
+        assert not run.exists("b")
+        assert run.sub("deep").list() == ["er"]
+        assert RunDir(run.url).list() == run.list()
+
+    def test_one_of_many_creates(self, run: RunDir) -> None:
+        wins: list[bool] = []
+        barrier = threading.Barrier(8)
+
+        def create(number: int) -> None:
+            barrier.wait()
+            wins.append(run.create("claim", str(number).encode()))
+
+        threads = [threading.Thread(target=create, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(wins) == [False] * 7 + [True]
+
+    def test_a_reader_never_sees_a_part(self, tmp_path: Path) -> None:
+        run = RunDir(str(tmp_path))
+        big, small = b"b" * 300_000, b"s"
+        run.write_bytes("x", small)
+        done = threading.Event()
+        seen: set[int] = set()
+
+        def read() -> None:
+            while not done.is_set():
+                seen.add(len(run.read_bytes("x")))
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        for turn in range(200):
+            run.write_bytes("x", big if turn % 2 else small)
+        done.set()
+        reader.join()
+        assert seen <= {len(big), len(small)}
+        assert run.list() == ["x"]
+
+    def test_a_failed_write_leaves_the_old_file_and_no_rubbish(self, full_disk: Path) -> None:
+        run = RunDir(str(full_disk))
+        run.write_bytes("x", b"old")
+        with pytest.raises(OSError, match="No space"):
+            run.write_bytes("x", b"n" * (4 << 20))
+        assert run.read_bytes("x") == b"old"
+        assert run.list() == ["x"]
+
+    def test_an_unknown_file_system_is_told(self) -> None:
+        with pytest.raises(StoreError, match="nosuch"):
+            RunDir("nosuch://x")
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB; where none can be mounted, one that refuses to hold more than that."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root can mount a file system that is small enough to fill")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+class TestProject:
+    def test_versions_count_per_name(self, folder: str) -> None:
+        project = Project(folder)
+        made = [project.new_run(name)[1] for name in ("a", "a", "b", "a b", "a", "é", "é", "a%20b")]
+        assert made == [1, 2, 1, 1, 3, 1, 2, 1]
+        assert len(project.runs()) == 8
+
+    def test_run_ids_sort_by_time(self, folder: str) -> None:
+        project = Project(folder)
+        ids = []
+        for _ in range(5):
+            run_id, _, directory = project.new_run("x")
+            directory.write_json("run.json", {})
+            ids.append(run_id)
+            eventually(lambda: project.runs(), "a run")
+        assert len(set(ids)) == 5
+        assert project.runs() == sorted(ids)
+        assert project.run(ids[0]).url.endswith(ids[0])
+        with pytest.raises(StoreError, match="nothing"):
+            project.run("nothing")
+
+    def test_many_drivers_claim_versions_at_once(self, tmp_path: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(4) as pool:
+            versions = pool.map(_claim, [str(tmp_path / "p")] * 40, chunksize=1)
+        assert sorted(versions) == list(range(1, 41))
+        assert len(Project(str(tmp_path / "p")).runs()) == 40
+
+    def test_a_project_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        project = Project(str(tmp_path / "file" / "p"))
+        assert len(project.check_writable()) == 1
+        with pytest.raises(StoreError, match="project"):
+            project.new_run("x")
+
+    def test_checking_leaves_nothing_behind(self, tmp_path: Path) -> None:
+        assert Project(str(tmp_path / "a" / "b")).check_writable() == []
+        assert files_below(tmp_path) == set()
+        (tmp_path / "a").mkdir()
+        assert Project(str(tmp_path / "a")).check_writable() == []
+        assert files_below(tmp_path) == {"a"}
+
+
+def _claim(folder: str) -> int:
+    return Project(folder).new_run("same")[1]
+
+
+class TestJournal:
+    def test_events_come_back_in_order(self, run: RunDir) -> None:
+        writer = JournalWriter(run)
+        written = [event(n, "é\n" * (n % 3)) for n in range(500)]
+        for each in written:
+            writer.append(each)
+        assert writer.close() is None
+        assert events(run) == written
+
+    def test_an_event_is_durable_within_a_second(self, run: RunDir) -> None:
+        writer = JournalWriter(run)
+        reader = JournalReader(run)
+        for number in range(3):
+            writer.append(event(number))
+            found = eventually(lambda: list(reader.new()), "the event", seconds=10)
+            assert found == [event(number)]
+        assert journal.FLUSH_SECONDS <= 0.5
+        writer.close()
+
+    def test_a_reader_follows(self, run: RunDir) -> None:
+        writer, reader = JournalWriter(run), JournalReader(run)
+        seen: list[Event] = []
+        for number in range(300):
+            writer.append(event(number, "x" * 100))
+            if number % 50 == 0:
+                seen += reader.new()
+        writer.close()
+        seen += reader.new()
+        assert seen == [event(n, "x" * 100) for n in range(300)]
+        assert list(reader.new()) == []
+
+    def test_segments_follow_each_other(self, run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(journal, "SEGMENT_BYTES", 2000)
+        monkeypatch.setattr(journal, "FLUSH_SECONDS", 0.001)
+        writer, reader = JournalWriter(run), JournalReader(run)
+        seen = []
+        for number in range(60):
+            writer.append(event(number, "x" * 200))
+            seen += eventually(lambda: list(reader.new()), "the event")
+        writer.close()
+        assert [e.data["value"] for e in seen] == list(range(60))
+        assert len(run.list("journal")) > 3
+        assert run.list("journal")[0] == "000001.jsonl"
+        assert events(run) == seen
+
+    def test_a_torn_last_line_is_left_out(self, tmp_path: Path) -> None:
+        run = RunDir(str(tmp_path))
+        writer = JournalWriter(run)
+        for number in range(3):
+            writer.append(event(number))
+        writer.close()
+        segment = tmp_path / "journal" / "000001.jsonl"
+        whole = segment.read_bytes()
+        line = event(3).to_line().encode() + b"\n"
+        for cut in (1, len(line) // 2, len(line) - 1):
+            segment.write_bytes(whole + line[:cut])
+            reader = JournalReader(run)
+            assert list(reader.new()) == [event(0), event(1), event(2)]
+            segment.write_bytes(whole + line)
+            assert list(reader.new()) == [event(3)]
+
+    def test_a_later_writer_goes_on_after_a_torn_line(self, tmp_path: Path) -> None:
+        run = RunDir(str(tmp_path))
+        writer = JournalWriter(run)
+        writer.append(event(0))
+        writer.close()
+        with (tmp_path / "journal" / "000001.jsonl").open("ab") as file:
+            file.write(event(1).to_line().encode()[:20])
+        again = JournalWriter(run)
+        again.append(event(2))
+        again.close()
+        assert events(run) == [event(0), event(2)]
+
+    def test_many_threads_append(self, run: RunDir) -> None:
+        writer = JournalWriter(run)
+
+        def work(base: int) -> None:
+            for number in range(100):
+                writer.append(event(base + number))
+
+        threads = [threading.Thread(target=work, args=(base,)) for base in (0, 1000, 2000)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        writer.close()
+        values = [e.data["value"] for e in events(run)]
+        assert sorted(values) == [base + n for base in (0, 1000, 2000) for n in range(100)]
+        for base in (0, 1000, 2000):
+            mine = [v for v in values if base <= v < base + 1000]
+            assert mine == sorted(mine)
+
+    def test_a_full_disk_loses_nothing_once_there_is_room(
+        self, full_disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(journal, "FLUSH_SECONDS", 0.01)
+        run = RunDir(str(full_disk))
+        writer = JournalWriter(run)
+        ballast = full_disk / "ballast"
+        ballast.write_bytes(b"")
+        with ballast.open("ab", buffering=0) as file:
+            while True:
+                try:
+                    if file.write(b"x" * 4096) < 4096:
+                        break
+                except OSError:
+                    break
+        written = [event(n, "x" * 500) for n in range(100)]
+        for each in written:
+            writer.append(each)
+        eventually(lambda: "journal cannot be written" in caplog.text, "a warning")
+        assert caplog.text.count("journal cannot be written") == 1
+        for seen in events(run):
+            assert seen in written
+        ballast.unlink()
+        eventually(lambda: len(events(run)) == 100, "everything is written")
+        assert writer.close() is None
+        assert events(run) == written
+
+    def test_what_could_not_be_written_is_told(self, full_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(journal, "FLUSH_SECONDS", 0.01)
+        writer = JournalWriter(RunDir(str(full_disk)))
+        writer.append(event(0, "x" * (2 << 20)))
+        failure = writer.close()
+        assert isinstance(failure, OSError)
+
+    def test_values_make_the_round_trip(self, run: RunDir) -> None:
+        import numpy as np
+
+        result = Result("0001", State.FAILED, None, {"a": 1}, "bad", "exit", None, 1.5, 2.5, "host", ("w",), {"m": 1.0})
+        writer = JournalWriter(run)
+        writer.append(Event("ended", 1.0, "0001", result.to_json()))
+        writer.append(Event("asked", 2.0, "0002", {"params": {"x": np.float32(0.5), "f": len, "n": float("nan")}}))
+        writer.close()
+        first, second = events(run)
+        assert Result.from_json(first.data) == result
+        assert second.data["params"]["x"] == 0.5
+        spec = Spec("0001", {"x": 1}, "dir", 2, 1)
+        assert Spec.from_json({**spec.to_json(), "of a newer version": 1}) == spec
+
+
+class TestSnapshot:
+    @pytest.mark.parametrize(
+        ("key", "value", "secret"),
+        [
+            ("spark.hadoop.fs.s3a.secret.key", "AbCdEf", "AbCdEf"),
+            ("spark.hadoop.fs.s3a.access.key", "AKIAX", "AKIAX"),
+            ("spark.hadoop.fs.s3a.session.token", "tok3n", "tok3n"),
+            ("spark.ssl.keyStorePassword", "hunter2", "hunter2"),
+            ("spark.ssl.keyPassword", "hunter2", "hunter2"),
+            ("spark.authenticate.secret", "s3cr3t", "s3cr3t"),
+            ("spark.hadoop.fs.azure.account.key.store.dfs.core.windows.net", "aZure==", "aZure=="),
+            ("spark.executorEnv.DB_PASSWD", "hunter2", "hunter2"),
+            ("spark.executorEnv.OPENAI_API_KEY", "sk-123", "sk-123"),
+            ("spark.executor.extraJavaOptions", "-Djavax.net.ssl.trustStorePassword=hunter2", "hunter2"),
+            ("spark.sql.url", "jdbc:postgresql://joe:hunter2@db/x", "hunter2"),
+            ("spark.jars.repositories", "https://joe:hunter2@repo/maven", "hunter2"),
+            ("spark.app.submitArgs", "--conf spark.my.credentials=hunter2", "hunter2"),
+        ],
+    )
+    def test_secrets_are_left_out(self, key: str, value: str, secret: str) -> None:
+        kept = redacted({key: value, "spark.executor.cores": "4"})
+        assert secret not in json.dumps(kept)
+        assert key in kept
+        assert kept["spark.executor.cores"] == "4"
+
+    def test_everything_is_recorded(self, run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MY_TOKEN", "tok3n-of-mine")
+        repository = tmp_path / "repository"
+        repository.mkdir()
+        monkeypatch.chdir(repository)
+        program = repository / "train.py"
+        program.write_text("print('the program')\n")
+        monkeypatch.setattr(sys.modules["__main__"], "__file__", str(program))
+        for command in (
+            ["init", "--quiet", "--initial-branch", "work"],
+            ["remote", "add", "origin", "https://joe:hunter2@example.org/x.git"],
+            ["add", "."],
+            ["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "-m", "first"],
+        ):
+            subprocess.run(["git", *command], check=True, capture_output=True)
+        (repository / "new.txt").write_text("")
+        conf = {"spark.executor.cores": "2", "spark.ssl.keyPassword": "hunter2"}
+        assert save_snapshot(run, {"application_id": "app-1", "conf": conf}) == []
+        assert run.read_bytes("program.py") == b"print('the program')\n"
+        git = run.read_json("git.json")
+        assert len(git["commit"]) == 40
+        assert git["branch"] == "work"
+        assert git["changed"] == ["new.txt"]
+        assert f"pytest=={pytest.__version__}" in run.read_bytes("environment.txt").decode().splitlines()
+        spark = run.read_json("spark.json")
+        assert (spark["application_id"], spark["conf"]["spark.executor.cores"]) == ("app-1", "2")
+        everything = b"".join(run.read_bytes(name) for name in run.list() if "." in name)
+        for secret in (b"hunter2", b"tok3n-of-mine"):
+            assert secret not in everything
+
+    def test_no_git_repository_is_no_problem(
+        self, run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+        assert save_snapshot(run, {}) == []
+        assert "environment.txt" in run.list()
+        assert "git.json" not in run.list()
+
+    def test_a_part_that_fails_does_not_stop_the_others(self, tmp_path: Path) -> None:
+        run = Project(str(tmp_path)).new_run("x")[2]
+        os.mkdir(run.path("environment.txt"))  # in the way
+        problems = save_snapshot(run, {"application_id": "app-1", "conf": {}})
+        assert len(problems) == 1
+        assert "spark.json" in run.list()
