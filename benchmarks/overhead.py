@@ -10,10 +10,12 @@ MLflow in SQLite and TensorBoard's HParams by a process of their own.
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 from collections.abc import Callable
 
+import peers
 from _common import median, project, seconds, session, table
-from peers import hyperopt_trials, mlflow_study, spark_jobs
 
 from hopslite import experiment
 
@@ -22,6 +24,10 @@ SLOTS = 2
 
 def no_op(x: float) -> float:
     return x
+
+
+def no_op_of_dict(params: dict[str, float]) -> float:
+    return params["x"]
 
 
 def ours(spark: object, isolation: str, recording: bool) -> Callable[[int], float]:
@@ -42,50 +48,59 @@ def ours(spark: object, isolation: str, recording: bool) -> Callable[[int], floa
     return run
 
 
-def peer(module: object, spark: object) -> Callable[[int], float]:
-    return lambda trials: module.run(no_op, {"x": (0.0, 1.0)}, trials, SLOTS, spark)
+def peer(name: str, spark: object) -> Callable[[int], float]:
+    def run(trials: int) -> float:
+        found = peers.measure(name, no_op_of_dict, {"x": (0.0, 1.0)}, trials, SLOTS, spark)
+        if isinstance(found, str):
+            raise RuntimeError(found)
+        return found
+
+    return run
+
+
+def slope(run: Callable[[int], float], trials: int) -> tuple[float, float]:
+    """Seconds a trial, and the rest of a run."""
+    few = max(4, trials // 20)
+    short, long = run(few), run(trials)
+    cost = (long - short) / (trials - few)
+    return cost, short - few * cost
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=400)
-    parser.add_argument("--peer-trials", type=int, default=24)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--peer-trials", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--no-peers", action="store_true")
     options = parser.parse_args()
+    os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
+    logging.disable(logging.WARNING)  # peers print a line for each trial
+    found: dict[str, list[tuple[float, float]]] = {}
     with session(SLOTS) as spark:
-        systems: list[tuple[str, Callable[[int], float], int]] = [
-            ("hopslite", ours(spark, "process", True), options.trials),
-            ("hopslite, isolation='none'", ours(spark, "none", True), options.trials),
-            ("hopslite, isolation='none', MLflow off", ours(spark, "none", False), options.trials),
-        ]
+        systems: dict[str, tuple[Callable[[int], float], int]] = {
+            "hopslite": (ours(spark, "process", True), options.trials),
+            "hopslite, isolation='none'": (ours(spark, "none", True), options.trials),
+        }
         if not options.no_peers:
-            peers = {
-                "one Spark job per trial": spark_jobs,
-                "MlflowSparkStudy": mlflow_study,
-                "hyperopt SparkTrials": hyperopt_trials,
-            }
-            systems += [(name, peer(module, spark), options.peer_trials) for name, module in peers.items()]
-        rows = [_row(name, run, trials, options.repeats) for name, run, trials in systems]
-    best_peer = min((row[1] for row in rows if not row[0].startswith("hopslite") and row[1] is not None), default=None)
-    shown = []
-    for name, cost, fixed in rows:
-        ratio = f"{best_peer / cost:.0f}" if best_peer and cost and name.startswith("hopslite") else ""
-        shown.append([name, "failed" if cost is None else f"{1000 * cost:.1f}", "" if fixed is None else fixed, ratio])
-    head = ["system", "ms a trial", "fixed part of a run, s", "times cheaper than the best peer"]
-    table("Overhead of no-op trials, 2 slots", head, shown)
-
-
-def _row(name: str, run: Callable[[int], float], trials: int, repeats: int) -> tuple[str, float | None, float | None]:
-    short = max(4, trials // 20)
-    try:
-        run(short)  # warm
-        pairs = [(run(short), run(trials)) for _ in range(repeats)]
-    except Exception as error:  # noqa: BLE001 - a peer that does not work with this Spark is a row, not the end
-        print(f"{name}: {type(error).__name__}: {str(error)[:200]}")
-        return name, None, None
-    cost = median([(long - brief) / (trials - short) for brief, long in pairs])
-    return name, cost, max(0.0, median([brief for brief, _ in pairs]) - short * cost)
+            systems |= {title: (peer(name, spark), options.peer_trials) for name, title in peers.NAMES.items()}
+        for title, (run, trials) in systems.items():
+            try:
+                run(max(4, trials // 20))  # warm
+                found[title] = []
+            except RuntimeError as error:
+                print(f"{title}: {error}")
+        for _ in range(options.repeats):  # in turn, so that a noisy minute meets all of them
+            for title, results in found.items():
+                results.append(slope(*systems[title]))
+    costs = {title: 1000 * median([cost for cost, _ in results]) for title, results in found.items()}
+    best_peer = min((cost for title, cost in costs.items() if not title.startswith("hopslite")), default=None)
+    rows = []
+    for title, results in found.items():
+        every = ", ".join(f"{1000 * cost:.1f}" for cost, _ in results)
+        ratio = f"{best_peer / costs[title]:.0f}" if best_peer and title.startswith("hopslite") else ""
+        rows.append([title, f"{costs[title]:.1f}", every, f"{median([rest for _, rest in results]):.1f}", ratio])
+    head = ["system", "ms a trial, median", "each round", "rest of a run, s", "times below the best peer"]
+    table("Overhead of no-op trials, 2 slots", head, rows)
 
 
 if __name__ == "__main__":

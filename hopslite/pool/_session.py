@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from ..errors import InvalidArguments, SparkUnavailable
 from . import _java
 
 __all__ = ["Cluster", "session"]
+
+EXECUTOR_SECONDS = 15.0  # how long a cluster may take to start its first executor
 
 
 def session(given: Any = None) -> Any:
@@ -136,7 +139,22 @@ class Cluster:
         if self.local:
             return int(self.context.defaultParallelism)
         cores = self.conf("spark.executor.cores")
-        return int(cores) if cores.isdigit() else None
+        if cores.isdigit():
+            return int(cores)
+        if not self.context.master.startswith(("spark://", "local-cluster")):
+            return 1  # what Spark gives an executor on other clusters
+        return self._cores_of_executors(EXECUTOR_SECONDS if (self._cpus or 1) > 1 else 0.0)
+
+    def _cores_of_executors(self, patience: float) -> int | None:
+        """The most cores that an executor has: by default all of its machine's. None as long as there is none."""
+        end = time.monotonic() + patience
+        while True:
+            executors = self.context._jsc.sc().statusStore().executorList(True)
+            each = [executors.apply(index) for index in range(executors.size())]
+            found = [int(executor.totalCores()) for executor in each if executor.id() != "driver"]
+            if found or time.monotonic() >= end:
+                return max(found, default=None)
+            time.sleep(0.1)
 
     def _gpus_per_place(self) -> int:
         return len(self.local_gpus) if self.local else int(self.conf("spark.executor.resource.gpu.amount", "0"))
@@ -152,6 +170,8 @@ class Cluster:
         profile = self.profile._java_resource_profile if self.profile else None
         if profile is None:
             profile = scala.resourceProfileManager().defaultResourceProfile()
+        else:
+            scala.resourceProfileManager().addResourceProfile(profile)  # Spark itself does so with its first job
         now = int(scala.maxNumConcurrentTasks(profile))
         if self.conf("spark.dynamicAllocation.enabled") != "true":
             return max(1, now)

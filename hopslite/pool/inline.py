@@ -75,8 +75,8 @@ class Inline:
             os.makedirs(path, exist_ok=True)
         try:
             context = TrialContext(self._job.run_id, spec.trial_id, directory, logdir)
-            with captured(os.path.join(directory, LOG), tee=self._job.verbose or sys.gettrace() is not None):
-                result = execute(self._job, spec, context, self._loaded)
+            with captured(os.path.join(directory, LOG), tee=self._job.verbose):
+                result = execute(self._job, spec, context, self._loaded, interruptible=True)
                 if result.traceback:
                     sys.stderr.write(result.traceback)
             if logdir != directory:

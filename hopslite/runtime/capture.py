@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import ctypes
 import io
 import os
 import sys
+import threading
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 __all__ = ["LOG", "LogTail", "captured", "flush_c_streams", "redirected", "silenced"]
 
 LOG = "output.log"
 LINES_PER_READ = 40
+_LIBC = ctypes.CDLL(None)
 _IOLBF = 1  # glibc and musl agree
 
 
@@ -39,8 +42,7 @@ def redirected(path: str) -> None:
     os.close(log)
     sys.stdout, sys.stderr = _text(1), _text(2)
     with contextlib.suppress(ValueError, AttributeError, OSError):
-        libc = ctypes.CDLL(None)
-        libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, _IOLBF, ctypes.c_size_t(0))
+        _LIBC.setvbuf(ctypes.c_void_p.in_dll(_LIBC, "stdout"), None, _IOLBF, ctypes.c_size_t(0))
 
 
 @contextlib.contextmanager
@@ -61,43 +63,103 @@ def silenced() -> Iterator[None]:
 
 def flush_c_streams() -> None:
     with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).fflush(None)
+        _LIBC.fflush(None)
 
 
 class _Tee(io.TextIOBase):
-    """Writes to a log and to the stream that was there before."""
+    """Writes to a log; and to the stream that was there before, when `always` or while a debugger is at work."""
 
-    def __init__(self, log: TextIO, before: TextIO) -> None:
-        self._log, self._before = log, before
+    def __init__(self, log: TextIO, before: TextIO, always: bool) -> None:
+        self._log, self._before, self._always = log, before, always
 
     def write(self, text: str) -> int:
-        self._log.write(text)
-        return self._before.write(text)
+        if self._always or sys.gettrace() is not None:
+            self._before.write(text)
+        return self._log.write(text)
 
     def flush(self) -> None:
         self._log.flush()
         self._before.flush()
 
-    def isatty(self) -> bool:
-        return self._before.isatty()
+    def fileno(self) -> int:
+        return self._log.fileno()
+
+    @property
+    def buffer(self) -> BinaryIO:
+        return self._log.buffer
+
+
+class _Capture:
+    """The standard streams of a process in whose threads trials run side by side: each thread has a log of its own.
+
+    Threads that a training function starts do not inherit its context variables; theirs goes to the latest trial's.
+    """
+
+    def __init__(self) -> None:
+        self._mine: contextvars.ContextVar[tuple[_Tee, _Tee] | None] = contextvars.ContextVar("log", default=None)
+        self._all: list[tuple[_Tee, _Tee]] = []
+        self._lock = threading.Lock()
+        self._before = (sys.stdout, sys.stderr)
+
+    def current(self, number: int) -> Any:
+        streams = self._mine.get() or next(reversed(self._all), self._before)
+        return streams[number]
+
+    @contextlib.contextmanager
+    def to(self, log: TextIO, tee: bool) -> Iterator[None]:
+        with self._lock:
+            if not self._all:
+                self._before = sys.stdout, sys.stderr
+                sys.stdout, sys.stderr = cast(TextIO, _Routed(self, 0)), cast(TextIO, _Routed(self, 1))
+            streams = _Tee(log, self._before[0], tee), _Tee(log, self._before[1], tee)
+            self._all.append(streams)
+        token = self._mine.set(streams)
+        try:
+            yield
+        finally:
+            self._mine.reset(token)
+            with self._lock:
+                self._all.remove(streams)
+                if not self._all:
+                    sys.stdout, sys.stderr = self._before
+
+
+class _Routed(io.TextIOBase):
+    """Stands for standard output (0) or error (1) as long as anything is captured."""
+
+    encoding = "utf-8"
+
+    def __init__(self, capture: _Capture, number: int) -> None:
+        self._capture, self._number = capture, number
+
+    def write(self, text: str) -> int:
+        return int(self._capture.current(self._number).write(text))
+
+    def flush(self) -> None:
+        self._capture.current(self._number).flush()
 
     def fileno(self) -> int:
-        return self._before.fileno()
+        return int(self._capture.current(self._number).fileno())
+
+    @property
+    def buffer(self) -> BinaryIO:
+        return cast(BinaryIO, self._capture.current(self._number).buffer)
+
+
+_capture = _Capture()
 
 
 @contextlib.contextmanager
 def captured(path: str, tee: bool) -> Iterator[None]:
     """For a trial inside a process that goes on: Python's standard streams into a file, and restored afterwards.
 
-    With `tee` the text goes to the streams that were there, too.
+    With `tee` the text goes to the streams that were there, too. Trials in several threads do not mix.
     """
-    before = sys.stdout, sys.stderr
-    with open(path, "a", encoding="utf-8", errors="replace", buffering=1) as log:
-        sys.stdout, sys.stderr = (_Tee(log, before[0]), _Tee(log, before[1])) if tee else (log, log)
-        try:
-            yield
-        finally:
-            sys.stdout, sys.stderr = before
+    with (
+        open(path, "a", encoding="utf-8", errors="replace", buffering=1) as log,
+        _capture.to(cast(TextIO, log), tee),
+    ):
+        yield
 
 
 class LogTail:

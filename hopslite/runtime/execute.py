@@ -14,22 +14,27 @@ from ..errors import ReturnValueError
 from .capture import LOG
 from .context import TrialContext, entered
 from .job import Job
-from .outputs import Outputs, check_finite, keep_files, read_outputs, write_json
+from .outputs import Outputs, check_finite, keep_files, read_outputs, write_json, write_text
 from .values import Values, call_arguments, deserialize
 
 __all__ = ["execute", "failed"]
 
 
 def execute(
-    job: Job, spec: Spec, context: TrialContext, loaded: tuple[Callable[..., Any], list[Any]] | None = None
+    job: Job,
+    spec: Spec,
+    context: TrialContext,
+    loaded: tuple[Callable[..., Any], list[Any]] | None = None,
+    interruptible: bool = False,
 ) -> Result:
     """Call the training function with the trial's hyperparameters and record what comes of it.
 
     Writes `.hparams.json`, `.outputs.json` and `.metric` into the trial's directory. Whatever the function raises
-    becomes a FAILED result; only an interrupt by the user passes through.
+    becomes a FAILED result.
 
     Args:
         loaded: the function and its values where they are here already; otherwise they come from `job.payload`.
+        interruptible: whether a KeyboardInterrupt is the user's, who ends the run with it, and passes through.
     """
     started = time.time()
     clock = time.monotonic()
@@ -44,7 +49,6 @@ def execute(
             **details,
         )
 
-    os.makedirs(context.directory, exist_ok=True)
     try:
         fn, objects = loaded or deserialize(job.payload)
         params = Values.from_wire(spec.params, objects)
@@ -54,9 +58,9 @@ def execute(
             returned = fn(*args, **kwargs)
         outputs = read_outputs(returned, job.optimization_key, job.needs_metric)
         files = _record(job, spec, context, outputs)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - one bad trial never ends a search
+    except BaseException as error:  # one bad trial never ends a search
+        if interruptible and isinstance(error, KeyboardInterrupt):
+            raise
         return ended(State.FAILED, **_failure(error))
     problem = check_finite(outputs.metric, job.optimization_key)
     if problem:
@@ -70,8 +74,7 @@ def _record(job: Job, spec: Spec, context: TrialContext, outputs: Outputs) -> li
     outputs.values.setdefault("log", f"{place}/{LOG}")
     write_json(os.path.join(context.directory, ".outputs.json"), outputs.values)
     if outputs.metric is not None:
-        with open(os.path.join(context.directory, ".metric"), "w", encoding="utf-8") as file:
-            file.write(str(outputs.metric))
+        write_text(os.path.join(context.directory, ".metric"), str(outputs.metric))
     return files
 
 
@@ -84,9 +87,16 @@ def _failure(error: BaseException) -> dict[str, Any]:
     cause = "out-of-memory" if isinstance(error, MemoryError) else "exception"
     frame = error.__traceback__
     trace = "".join(traceback.format_exception(type(error), error, frame.tb_next if frame else None))
-    message = str(error).strip().splitlines()
+    message = _text(error).strip().splitlines()
     text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
     return {"error": text[:500], "cause": cause, "traceback": trace}
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - an exception of the user's that cannot even be shown
+        return ""
 
 
 def failed(spec: Spec, cause: str, error: str, started: float, **details: Any) -> Result:

@@ -141,7 +141,17 @@ def check_finite(metric: float | None, optimization_key: str | None) -> str | No
 
 
 def write_json(path: str, value: Any) -> None:
+    write_text(path, json.dumps(value, default=json_safe))
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a small file at once, under a temporary name first."""
     temporary = f"{path}.tmp"
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(value, file, default=json_safe)
+    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        data = text.encode()
+        while data:
+            data = data[os.write(file, data) :]
+    finally:
+        os.close(file)
     os.replace(temporary, path)

@@ -88,6 +88,8 @@ def _codes(code: CodeType) -> Iterable[CodeType]:
 
 def loaded_frameworks() -> set[str]:
     """Framework packages and their public direct submodules that this process has imported."""
+    if not FRAMEWORKS & sys.modules.keys():  # looks up each of a few names, and so touches little memory
+        return set()
     return {
         name
         for name in list(sys.modules)

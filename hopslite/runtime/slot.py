@@ -103,7 +103,7 @@ class _Trial:
     def __init__(self, job: Job, spec: Spec, zygote: Zygote, work: WorkDir) -> None:
         self.spec = spec
         self.place = _Place(job, spec, work)
-        self.started = time.time()
+        self.started, self.clock = time.time(), time.monotonic()
         self.oom_kills = kernel_oom_kills()
         self.link = zygote.run(spec, self.place.context, self.place.work.cwd)
         self.pid: int | None = None
@@ -204,7 +204,6 @@ class _ProcessRunner:
             return
         if "pid" in message:
             trial.pid = message["pid"]
-            trial.sampler = Sampler(trial.pid, self._environment.get("CUDA_VISIBLE_DEVICES"))
             self._link.send({"type": "started", "trial": trial.spec.trial_id})
         elif "loading" in message:
             self._preload([message["loading"]], message["environment"])
@@ -270,6 +269,8 @@ class _ProcessRunner:
             trial.kill()
         if now >= self._next_sample:
             self._next_sample = now + self._job.sample_seconds
+            if trial.pid and not trial.sampler:
+                trial.sampler = Sampler(trial.pid, self._environment.get("CUDA_VISIBLE_DEVICES"), trial.clock)
             if trial.sampler and (metrics := trial.sampler.sample()):
                 self._link.send({"type": "sample", "trial": trial.spec.trial_id, "metrics": metrics})
         if now >= self._next_tail:
@@ -373,18 +374,18 @@ class _InlineRunner:
 
     def _run(self, spec: Spec) -> None:
         self._link.send({"type": "started", "trial": spec.trial_id})
-        place, before = _Place(self._job, spec, self._work), os.getcwd()
+        place, before, environment = _Place(self._job, spec, self._work), os.getcwd(), dict(os.environ)
         os.chdir(place.work.cwd)
         try:
             with captured(place.log, tee=False):
-                try:
-                    result = execute(self._job, spec, place.context, self._loaded)
-                except KeyboardInterrupt:
-                    result = failed(spec, "exception", "KeyboardInterrupt", time.time())
+                result = execute(self._job, spec, place.context, self._loaded)
                 if result.traceback:
                     sys.stderr.write(result.traceback)
         finally:
             os.chdir(before)
+            if environment != os.environ:
+                os.environ.clear()
+                os.environ.update(environment)
         if self._job.verbose and (lines := LogTail(place.log).read(last=True)):
             self._link.send({"type": "output", "trial": spec.trial_id, "lines": lines})
         result = _warned(result, *place.settle())

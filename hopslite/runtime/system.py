@@ -12,12 +12,15 @@ __all__ = ["Sampler", "kernel_oom_kills", "visible_gpus"]
 
 
 class Sampler:
-    """Samples a process and its descendants. CPU in percent of one core, memory (resident) in MB."""
+    """Samples a process and its descendants. CPU in percent of one core, memory (resident) in MB.
 
-    def __init__(self, pid: int, devices: str | None) -> None:
+    `since` is when the process began, by `time.monotonic`.
+    """
+
+    def __init__(self, pid: int, devices: str | None, since: float) -> None:
         self._pid = pid
         self._cpu: dict[int, float] = {}
-        self._time = time.monotonic()
+        self._time = since
         self._gpus = _Gpus(devices)
 
     def sample(self) -> dict[str, float]:

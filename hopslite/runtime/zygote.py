@@ -21,7 +21,9 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from .._trial import Spec
@@ -33,6 +35,8 @@ from .preload import Watcher, framework_environment, import_all, loaded_framewor
 
 __all__ = ["Zygote", "main"]
 
+MAX_KILLS = 1000
+_LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
@@ -98,12 +102,15 @@ class _Server:
         setup = json.loads(self._link.recv_bytes())
         self._job = Job(**setup, payload=self._link.recv_bytes())
         self._children: dict[int, tuple[str, int]] = {}
-        self._environment = dict(os.environ)
+        self._environment: dict[str, str] | None = None  # as it was, when a preload has changed it
         self._wake, wake_writer = os.pipe()
         os.set_blocking(wake_writer, False)
         signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Children inherit the next two. A page that a child touches costs it a page fault, so what can be done once is.
+        faulthandler.enable(2)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what a trial leaves running comes here, to be killed
 
     def serve(self) -> None:
@@ -124,6 +131,8 @@ class _Server:
             raise EOFError
         request = json.loads(self._link.recv_bytes())
         if what == b"P":
+            if request["environment"] and self._environment is None:
+                self._environment = dict(os.environ)
             os.environ.update(request["environment"])  # what the trial had set before it imported the framework
             import_all(request["modules"])
             gc.freeze()
@@ -139,6 +148,7 @@ class _Server:
 
     def _become_trial(self, spec: Spec, context: TrialContext, cwd: str, link: Connection) -> None:
         """In the child: run the trial and exit; never returns into the zygote's loop."""
+        code = 1
         try:
             os.setpgid(0, 0)
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -148,8 +158,11 @@ class _Server:
             self._control.close()
             self._link.close()
             _run_trial(self._job, spec, context, cwd, link, self._environment)
+            code = 0
+        except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as a second zygote
+            traceback.print_exc()
         finally:
-            os._exit(0)
+            os._exit(code)
 
     def _reap(self) -> None:
         while True:
@@ -158,6 +171,8 @@ class _Server:
             except ChildProcessError:
                 return
             if found is None:
+                if not self._children:
+                    self._kill_adopted()
                 return
             pid = found.si_pid
             if pid in self._children:
@@ -166,39 +181,55 @@ class _Server:
             _, status, usage = os.wait4(pid, 0)
             if pid in self._children:
                 trial_id, attempt = self._children.pop(pid)
-                used = {
-                    "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
-                    "max_memory_mb": round(usage.ru_maxrss / (1024 if sys.platform == "linux" else 1 << 20), 1),
-                }
-                ended = {"trial": trial_id, "attempt": attempt, "status": status, "usage": used}
+                ended = {"trial": trial_id, "attempt": attempt, "status": status, "usage": _used(usage)}
                 self._link.send_bytes(json.dumps(ended).encode())
+                self._kill_adopted()
 
     def kill_all(self) -> None:
         for pid in self._children:
             with contextlib.suppress(OSError):
                 os.killpg(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            for _ in range(MAX_KILLS):  # each that dies may leave its own children to this process
+                self._kill_adopted()
+                os.waitpid(-1, 0)
+
+    def _kill_adopted(self) -> None:
+        """Kill what trials left running outside of their process groups; it has become this process's child."""
+        for task in os.listdir("/proc/self/task") if sys.platform == "linux" else ():
+            with contextlib.suppress(OSError):
+                children = Path("/proc/self/task", task, "children").read_text(encoding="ascii")
+                for pid in {*map(int, children.split())}.difference(self._children):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def _used(*usages: resource.struct_rusage) -> dict[str, float]:
+    return {
+        "cpu_seconds": round(sum(usage.ru_utime + usage.ru_stime for usage in usages), 3),
+        "max_memory_mb": round(
+            max(usage.ru_maxrss for usage in usages) / (1024 if sys.platform == "linux" else 1 << 20), 1
+        ),
+    }
 
 
 def _run_trial(
-    job: Job, spec: Spec, context: TrialContext, cwd: str, link: Connection, environment: dict[str, str]
+    job: Job, spec: Spec, context: TrialContext, cwd: str, link: Connection, environment: dict[str, str] | None
 ) -> None:
     def tell(**message: Any) -> None:
         with contextlib.suppress(OSError):
             link.send_bytes(json.dumps(message).encode())
 
-    for name in os.environ.keys() - environment.keys():  # what another trial had set is not this one's
-        del os.environ[name]
-    os.environ.update(environment)
+    if environment is not None:  # what another trial had set is not this one's
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)
     before = framework_environment()
 
     def changed() -> dict[str, str]:
         return {k: v for k, v in framework_environment().items() if before.get(k) != v}
 
     tell(pid=os.getpid())
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    os.makedirs(context.directory, exist_ok=True)
     redirected(os.path.join(context.directory, LOG))
-    faulthandler.enable()
     os.chdir(cwd)
     _reseed()
     already = loaded_frameworks()
@@ -208,6 +239,8 @@ def _run_trial(
         sys.stderr.write(result.traceback)
     elif result.error:
         sys.stderr.write(result.error + "\n")
+    usage = _used(resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    result = dataclasses.replace(result, usage=usage)
     tell(result=result.to_json(), modules=sorted(loaded_frameworks() - already), environment=changed())
     # As a normal exit would: writers flush, loggers close. Finalising the interpreter itself is slow and can crash
     # inside frameworks, so it is left out.
@@ -228,4 +261,4 @@ def _reseed() -> None:
 
 def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+        _LIBC.prctl(option, value, 0, 0, 0)

@@ -16,7 +16,9 @@ from .rundir import RunDir
 
 __all__ = ["redacted", "save_snapshot"]
 
-_SECRET = re.compile(r"secret|password|passwd|token|credential|access[._-]?key|api[._-]?key|authkey|private", re.I)
+_SECRET = re.compile(
+    r"secret|password|passwd|token|credential|(access|api|account)[._-]?key|authkey|private", re.IGNORECASE
+)
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 

@@ -22,7 +22,7 @@ from ..store import RunDir
 from ._deliver import Delivery
 from ._tracker import Context, redact
 
-NICE = 5  # trials come first
+NICE = 19  # trials come first; what is left over is delivered when they have ended
 REMOTE_POLL_SECONDS = 2.0
 LOCAL_POLL_SECONDS = 0.25
 

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -217,6 +218,31 @@ def test_output_is_shown_when_asked_for(project: str, capsys: pytest.CaptureFixt
     assert "multiply" not in capsys.readouterr().out
     experiment.grid_search(multiply, {"x": [1], "y": [3]}, optimization_key="sum", verbose=True, **HERE)
     assert "multiply 1 3" in capsys.readouterr().out
+
+
+def test_a_breakpoint_works(project: str, tmp_path: Path) -> None:
+    """What the debugger says is seen, though the trial's own output is in its log only."""
+    (tmp_path / "program.py").write_text(
+        "from hopslite import experiment\n"
+        "def train(n):\n"
+        "    print('quiet')\n"
+        "    breakpoint()\n"
+        "    return n\n"
+        "run = experiment.grid_search(train, {'n': [7]}, pool='inline', display=False)\n"
+        "print('metric', run.best_metric)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "program.py"],
+        input="p n * 100\nn = 8\nc\n",
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "700" in done.stdout, done.stderr
+    assert "metric" in done.stdout
+    assert "quiet" not in done.stdout
 
 
 def test_the_display_hears_of_everything(project: str) -> None:

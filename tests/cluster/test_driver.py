@@ -1,0 +1,247 @@
+"""Programs as users run them, in processes of their own: interrupted, killed, without Java, with another Python."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import runtime_processes
+from observe import eventually, text_of
+
+from hopslite.store import JournalReader, RunDir
+
+REPOSITORY = Path(__file__).parents[2]
+QUICK_S = 15.0  # "a few seconds", on a machine that does something else, too
+
+HEAD = """
+import json, os, sys, threading, time
+from hopslite import experiment
+
+def blocks(n, folder):
+    import os, subprocess, sys, threading
+    print("trial", n)
+    if n:
+        child = subprocess.Popen(["sleep", "1000"])
+        open(f"{folder}/running-{n}.tmp", "w").write(f"{os.getpid()} {child.pid}")
+        os.rename(f"{folder}/running-{n}.tmp", f"{folder}/running-{n}")
+        threading.Event().wait()
+    return n
+"""
+
+INTERRUPTED = (
+    HEAD
+    + """
+def look():
+    return {"python": "runs " + sys.executable, "prefix": "is " + sys.prefix}
+
+class Slow:
+    # a display whose end takes until the test says so: cleaning up can be interrupted here
+
+    def start(self, status): pass
+    def update(self, status): pass
+    def line(self, text): pass
+    def close(self, status, run):
+        open(sys.argv[1] + "/closing", "w").close()
+        while not os.path.exists(sys.argv[1] + "/go"):
+            time.sleep(0.01)
+
+first = experiment.launch(look, display=False)
+print("LOOK", json.dumps(first[1]), flush=True)
+try:
+    experiment.grid_search(blocks, {"n": [0, 1, 2], "folder": [sys.argv[1]]}, parallelism=2, display=Slow())
+except KeyboardInterrupt as error:
+    alive = [t.name for t in threading.enumerate() if t.name.startswith("hopslite")]
+    states = [str(trial.state) for trial in error.result.trials]
+    print("CAUGHT", json.dumps([type(error).__name__, str(error), error.logdir, states, alive]), flush=True)
+print("JOBS", len(__import__("pyspark").SparkContext._active_spark_context.statusTracker().getActiveJobsIds()), flush=True)
+experiment.grid_search(blocks, {"n": [1], "folder": [sys.argv[2]]}, display=False)
+print("NEVER", flush=True)
+"""
+)
+
+KILLED = (
+    HEAD
+    + """
+experiment.grid_search(blocks, {"n": [0, 1, 2], "folder": [sys.argv[1]]}, parallelism=2, display=False)
+"""
+)
+
+
+class Program:
+    """A script in a process of its own, in a directory of its own, with another python3 first in the PATH."""
+
+    def __init__(self, folder: Path, source: str, *arguments: str, **environment: str | None) -> None:
+        self.folder = folder
+        (folder / "program.py").write_text(source)
+        (folder / "bin").mkdir()
+        for name in ("python3", "python"):
+            other = folder / "bin" / name
+            other.write_text("#!/bin/sh\necho this is another python >&2\nexit 42\n")
+            other.chmod(0o755)
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK", "SPARK", "HOPSLITE_PROJECT"))}
+        changed = {
+            "PATH": f"{folder}/bin:{os.environ['PATH']}",
+            "PYTHONPATH": str(REPOSITORY),
+            **environment,
+        }
+        self.out, self.err = folder / "out", folder / "err"
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "program.py", *arguments],
+                cwd=folder,
+                env={k: v for k, v in {**inherited, **changed}.items() if v is not None},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        self.family: dict[int, psutil.Process] = {}
+
+    def remember_family(self) -> None:
+        """Note everything that the program has started, to find it again when the program is gone."""
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(self.process.pid).children(recursive=True):
+                self.family[process.pid] = process
+
+    def survivors(self) -> list[str]:
+        found = []
+        for process in self.family.values():
+            with contextlib.suppress(psutil.Error):
+                if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(f"{process.pid} {' '.join(process.cmdline())[:80]}")
+        return found
+
+    def said(self, word: str) -> Any:
+        """What the program printed after a word, once it has."""
+
+        def look() -> list[str]:
+            assert self.process.poll() is None or word in text_of(self.out), f"ended early:\n{text_of(self.err)[-3000:]}"
+            return [line for line in text_of(self.out).splitlines() if line.startswith(word + " ")]
+
+        [line] = eventually(look, f"{word} is printed", 120)
+        return json.loads(line.partition(" ")[2])
+
+    def runs(self) -> list[RunDir]:
+        place = self.folder / "hopslite_project" / "Experiments"
+        return [RunDir(str(p)) for p in sorted(place.iterdir()) if not p.name.startswith(".")]
+
+    def kill(self) -> None:
+        """Everything, whatever the test has come to."""
+        self.remember_family()
+        self.process.kill()
+        self.process.wait(30)
+        for process in self.family.values():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+
+@pytest.fixture
+def programs() -> Iterator[list[Program]]:
+    started: list[Program] = []
+    yield started
+    for program in started:
+        program.kill()
+
+
+def running(folder: Path, *numbers: int) -> None:
+    eventually(lambda: all((folder / f"running-{n}").exists() for n in numbers), f"trials {numbers} run", 120)
+
+
+def test_interrupts(tmp_path: Path, programs: list[Program]) -> None:
+    """A program without a session: its own Python, an interrupt that it catches, and one that ends it."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    program = Program(tmp_path, INTERRUPTED, str(first), str(second))
+    programs.append(program)
+
+    look = program.said("LOOK")
+    assert look["python"] == f"runs {sys.executable}"
+    assert look["prefix"] == f"is {sys.prefix}"
+
+    running(first, 1, 2)
+    program.remember_family()
+    pids = [int(pid) for n in (1, 2) for pid in (first / f"running-{n}").read_text().split()]
+    os.kill(program.process.pid, signal.SIGINT)
+    eventually(lambda: not any(map(psutil.pid_exists, pids)), "the trials are gone", QUICK_S)
+    eventually((first / "closing").exists, "the run is being completed", QUICK_S)
+    os.kill(program.process.pid, signal.SIGINT)  # impatience
+    (first / "go").touch()
+
+    kind, message, logdir, states, threads = program.said("CAUGHT")
+    assert kind == "RunInterrupted"
+    assert logdir in message
+    assert states == ["FINISHED", "KILLED", "KILLED"]
+    assert threads == []
+    assert program.said("JOBS") == 0
+    run = RunDir(logdir)
+    assert run.read_json("run.json")["state"] == "KILLED"
+    ended = {e.trial: e.data["state"] for e in JournalReader(run).new() if e.kind == "ended"}
+    assert ended == {"0000": "FINISHED", "0001": "KILLED", "0002": "KILLED"}
+    assert [e.kind for e in JournalReader(run).new()][-1] == "run_ended"
+    assert len(run.read_json(".summary.json")["combinations"]) == 1
+    assert b"trial 1" in run.read_bytes("trials/0001/output.log")
+
+    running(second, 1)
+    program.remember_family()
+    os.kill(program.process.pid, signal.SIGINT)
+    assert program.process.wait(QUICK_S + 15) != 0
+    error = text_of(program.err)
+    last = program.runs()[-1]
+    assert "RunInterrupted" in error.strip().splitlines()[-1]
+    assert last.url in error.strip().splitlines()[-1]
+    assert last.read_json("run.json")["state"] == "KILLED"
+    assert "NEVER" not in text_of(program.out)
+    eventually(lambda: not program.survivors(), f"no process is left of {program.survivors()}", QUICK_S)
+
+
+def test_a_driver_that_is_killed_leaves_no_process_and_keeps_its_journal(
+    tmp_path: Path, programs: list[Program]
+) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    program = Program(tmp_path, KILLED, str(marks))
+    programs.append(program)
+    running(marks, 1, 2)
+    [run] = program.runs()
+
+    def durable() -> bool:
+        return any(e.kind == "ended" and e.trial == "0000" for e in JournalReader(run).new())
+
+    eventually(durable, "what has finished is in the journal", 5)
+    program.remember_family()
+    assert runtime_processes()
+    program.process.send_signal(signal.SIGKILL)
+    program.process.wait(30)
+    eventually(lambda: not program.survivors(), "no process is left", 30)
+    events = list(JournalReader(run).new())
+    assert [e.trial for e in events if e.kind == "ended"] == ["0000"]
+    assert {e.trial for e in events if e.kind == "started"} == {"0000", "0001", "0002"}
+    assert run.read_json("run.json")["state"] == "RUNNING"
+
+
+@pytest.mark.parametrize("java_home", [None, "/nowhere"])
+def test_without_java_one_line_says_so(tmp_path: Path, programs: list[Program], java_home: str | None) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "uname", "dirname", "basename", "git", "env"):  # everything but java
+        with contextlib.suppress(StopIteration):
+            found = next(p for folder in os.environ["PATH"].split(":") if (p := Path(folder, name)).exists())
+            (tools / name).symlink_to(found)
+    program = Program(tmp_path, KILLED, str(tmp_path), PATH=str(tools), JAVA_HOME=java_home)
+    programs.append(program)
+    assert program.process.wait(60) == 1
+    last = text_of(program.err).strip().splitlines()[-1]
+    assert "SparkUnavailable" in last
+    assert "Java 17" in last
+    assert "JAVA_HOME" in last
+    assert not (tmp_path / "hopslite_project").exists()
