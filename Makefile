@@ -93,9 +93,9 @@ $(BENCH): pyproject.toml | java
 	@touch $(DEMO) $(DEV) $@
 
 $(SPARK3): pyproject.toml | java
-	$(call environment,.venv-spark3.5,".[dev]" "pyspark>=3.5,<3.6")
+	$(call environment,.venv-spark3.5,".[dev]" "pyspark~=3.5.0")
 	@touch $@
 
 $(SPARK4): pyproject.toml | java
-	$(call environment,.venv-spark4,".[dev]" "pyspark>=4,<5")
+	$(call environment,.venv-spark4,".[dev]" "pyspark~=4.0")
 	@touch $@

@@ -112,9 +112,7 @@ def deserialize(payload: bytes) -> tuple[Callable[..., Any], list[Any]]:
 
 
 def call_arguments(fn: Callable[..., Any], params: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Positional and keyword arguments for calling `fn` with hyperparameters by name.
-
-    """
+    """Positional and keyword arguments for calling `fn` with hyperparameters by name."""
     code = getattr(fn, "__code__", None)
     if code is not None and not code.co_posonlyargcount:  # the usual case: the call itself checks the names
         return [], dict(params)

@@ -46,7 +46,7 @@ class WorkDir:
     def keep(self, directory: str) -> None:
         """Move what the trial wrote into its directory; what is there already stays as it is."""
         for folder in filter(None, (self.cwd, self.logdir)):
-            _move_new(folder, directory)
+            _move_new(folder, directory, os.path.join(self._mirrored, ""))
 
     def set_aside(self) -> str:
         """Keep what is here from being used again or removed; returns where it is now."""
@@ -58,19 +58,32 @@ class WorkDir:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-def _move_new(source: str, target: str) -> None:
+def _move_new(source: str, target: str, shown: str) -> None:
     for entry in os.scandir(source):
         destination = os.path.join(target, entry.name)
         if entry.is_symlink():
-            if not os.path.exists(entry.path):
-                os.unlink(entry.path)  # what it showed is gone
-        elif entry.is_dir(follow_symlinks=False) and Path(destination).is_dir():
-            _move_new(entry.path, destination)
+            if os.readlink(entry.path) != os.path.join(shown, entry.name) or not os.path.exists(entry.path):
+                os.unlink(entry.path)  # what it showed is gone, or the trial made it
+        elif entry.is_dir() and Path(destination).is_dir():
+            _move_new(entry.path, destination, os.path.join(shown, entry.name))
             shutil.rmtree(entry.path, ignore_errors=True)
+        elif entry.is_dir():
+            _drop_links(entry.path, shown)
+            shutil.move(entry.path, _free_name(destination))
         elif entry.is_file() and os.path.isfile(destination) and filecmp.cmp(entry.path, destination, shallow=False):
             os.unlink(entry.path)  # a returned file, which has been copied
         else:
             shutil.move(entry.path, _free_name(destination))
+
+
+def _drop_links(folder: str, shown: str) -> None:
+    """Remove the links into the driver's directory from a folder of which the trial has made its own (`overlay`)."""
+    for entry in os.scandir(folder):
+        if entry.is_symlink():
+            if os.readlink(entry.path).startswith(shown):
+                os.unlink(entry.path)
+        elif entry.is_dir():
+            _drop_links(entry.path, shown)
 
 
 def _free_name(path: str) -> str:

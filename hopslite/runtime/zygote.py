@@ -31,6 +31,7 @@ from .capture import LOG, flush_c_streams, redirected
 from .context import TrialContext
 from .execute import execute
 from .job import Job
+from .overlay import protect
 from .preload import Watcher, framework_environment, import_all, loaded_frameworks
 
 __all__ = ["Zygote", "main"]
@@ -231,6 +232,7 @@ def _run_trial(
     tell(pid=os.getpid())
     redirected(os.path.join(context.directory, LOG))
     os.chdir(cwd)
+    protect(cwd, job.directory)
     _reseed()
     already = loaded_frameworks()
     sys.meta_path.insert(0, Watcher(lambda name: tell(loading=name, environment=changed())))

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..errors import HopsliteError
 from ..store import RunDir
 from ._tracker import Unavailable, compact, redact, without_credentials
 
@@ -27,7 +28,7 @@ METRICS_PER_CALL = 1000
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "NOT_FOUND"}
 
 
-class Rejected(Exception):
+class Rejected(HopsliteError):
     """MLflow answered and refused; asking again would not help. `kind` is its error code."""
 
     def __init__(self, message: str, kind: str) -> None:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from .._trial import Event
+from ..errors import HopsliteError
 from ..store import RunDir
 
 __all__ = ["Context", "Tracker", "Unavailable", "command", "numeric", "redact", "without_credentials"]
 
 
-class Unavailable(Exception):
+class Unavailable(HopsliteError, ConnectionError):
     """What a tracker writes to cannot be reached now; the message says why, in one line."""
 
 

@@ -62,7 +62,8 @@ except KeyboardInterrupt as error:
     alive = [t.name for t in threading.enumerate() if t.name.startswith("hopslite")]
     states = [str(trial.state) for trial in error.result.trials]
     print("CAUGHT", json.dumps([type(error).__name__, str(error), error.logdir, states, alive]), flush=True)
-print("JOBS", len(__import__("pyspark").SparkContext._active_spark_context.statusTracker().getActiveJobsIds()), flush=True)
+from pyspark import SparkContext
+print("JOBS", len(SparkContext._active_spark_context.statusTracker().getActiveJobsIds()), flush=True)
 experiment.grid_search(blocks, {"n": [1], "folder": [sys.argv[2]]}, display=False)
 print("NEVER", flush=True)
 """
@@ -124,7 +125,9 @@ class Program:
         """What the program printed after a word, once it has."""
 
         def look() -> list[str]:
-            assert self.process.poll() is None or word in text_of(self.out), f"ended early:\n{text_of(self.err)[-3000:]}"
+            assert self.process.poll() is None or word in text_of(self.out), (
+                f"ended early:\n{text_of(self.err)[-3000:]}"
+            )
             return [line for line in text_of(self.out).splitlines() if line.startswith(word + " ")]
 
         [line] = eventually(look, f"{word} is printed", 120)

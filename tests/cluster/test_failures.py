@@ -214,27 +214,30 @@ class TestHowManyMayFail:
 def memory_limit() -> Iterator[Path]:
     """A control group of 64 MB, in which the kernel kills. Where none can be made there is nothing to test."""
     name = f"hopslite-{uuid.uuid4().hex[:8]}"
-    for group, limit in (
-        (Path("/sys/fs/cgroup/memory", name), "memory.limit_in_bytes"),
-        (Path("/sys/fs/cgroup", name), "memory.max"),
-    ):
-        if not (group.parent / ("memory.limit_in_bytes" if limit != "memory.max" else "cgroup.subtree_control")).exists():
-            continue
-        with contextlib.suppress(OSError):
-            group.mkdir()
-            try:
-                (group / limit).write_text(str(64 << 20))
-                for swap in ("memory.swap.max",):
-                    if (group / swap).exists():
-                        (group / swap).write_text("0")
-            except OSError:
-                group.rmdir()
-                continue
-            yield group
-            eventually(lambda: not (group / "cgroup.procs").read_text().strip(), "the group is empty")
-            group.rmdir()
-            return
-    pytest.skip("this user cannot make a memory control group")
+    group = _control_group(Path("/sys/fs/cgroup/memory"), name, "memory.limit_in_bytes")  # version 1
+    group = group or _control_group(Path("/sys/fs/cgroup"), name, "memory.max")  # version 2
+    if group is None:
+        pytest.skip("this user cannot make a memory control group")
+    members = group / "cgroup.procs"
+    yield group
+    eventually(lambda: not members.read_text().strip(), "the group is empty")
+    group.rmdir()
+
+
+def _control_group(parent: Path, name: str, limit: str) -> Path | None:
+    group = parent / name
+    try:
+        group.mkdir()
+    except OSError:
+        return None
+    try:
+        (group / limit).write_text(str(64 << 20))
+    except OSError:
+        group.rmdir()
+        return None
+    with contextlib.suppress(OSError):
+        (group / "memory.swap.max").write_text("0")
+    return group
 
 
 def test_the_kernels_memory_kill_is_told_apart(local_spark: Any, shared: str, memory_limit: Path) -> None:

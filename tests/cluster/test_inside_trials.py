@@ -159,7 +159,10 @@ class TestFiles:
             }
 
         run = experiment.grid_search(
-            train, {"n": [1, 2], "meeting": [str(meeting)], "absolute": [str(here / "input.txt")]}, project=shared, display=False
+            train,
+            {"n": [1, 2], "meeting": [str(meeting)], "absolute": [str(here / "input.txt")]},
+            project=shared,
+            display=False,
         )
         for trial in run.trials:
             n, folder, outputs = trial.params["n"], Path(trial.logdir), trial.outputs or {}
@@ -244,7 +247,13 @@ class TestFiles:
             return {"metric": n, "logdir": folder, "gpus": devices.get_num_gpus()}
 
         run = experiment.grid_search(
-            train, {"n": [1, 2]}, local_logdir=local_logdir, isolation=isolation, gpus_per_trial=0, project=shared, display=False
+            train,
+            {"n": [1, 2]},
+            local_logdir=local_logdir,
+            isolation=isolation,
+            gpus_per_trial=0,
+            project=shared,
+            display=False,
         )
         for trial in run.trials:
             assert trial.outputs is not None, trial.error
@@ -313,18 +322,26 @@ class TestIsolation:
 
     def test_without_isolation_the_process_is_put_right_again(self, local_spark: Any, shared: str) -> None:
         def train(what: str) -> dict[str, Any]:
+            import io
             import os
             import pathlib
             import sys
 
-            found = {"metric": 1, "pid": os.getpid(), "cwd": os.getcwd(), "files": os.listdir(), "env": os.environ.get("LEFT"), "id": os.environ["ML_ID"]}
+            found = {
+                "metric": 1,
+                "pid": os.getpid(),
+                "cwd": os.getcwd(),
+                "files": os.listdir(),
+                "env": os.environ.get("LEFT"),
+                "id": os.environ["ML_ID"],
+            }
             print("look at", what)
             if what == "dirty":
                 os.environ["LEFT"] = "yes"
                 os.environ["ML_ID"] = "wrong"
                 pathlib.Path("left.txt").touch()
                 os.chdir("/")
-                sys.stdout = open(os.devnull, "w")
+                sys.stdout = io.StringIO()
             if what == "bad":
                 raise ValueError("bad")
             if what == "exit":
@@ -381,7 +398,9 @@ class TestIsolation:
             elif what == "own session":
                 note(subprocess.Popen(sleep, start_new_session=True).pid)
             elif what == "orphan":
-                shell = subprocess.run(["sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!"], capture_output=True, check=True)
+                shell = subprocess.run(
+                    ["sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!"], capture_output=True, check=True
+                )
                 note(int(shell.stdout))
             elif what == "multiprocessing":
                 process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(1000,))
@@ -415,16 +434,16 @@ class TestIsolation:
             import time
 
             if n == 0:
-                pids = [
-                    subprocess.Popen(["sleep", "1000"], start_new_session=session).pid for session in (False, True)
-                ]
+                pids = [subprocess.Popen(["sleep", "1000"], start_new_session=session).pid for session in (False, True)]
                 pathlib.Path(note).write_text(" ".join(map(str, pids)))
                 return 0
             left = pathlib.Path(note).read_text().split()
             until = time.monotonic() + 20
             while any(os.path.exists(f"/proc/{pid}") for pid in left):
                 if time.monotonic() > until:
-                    raise TimeoutError(f"still there: {[pid for pid in left if os.path.exists(f'/proc/{pid}')]} of {left}")
+                    raise TimeoutError(
+                        f"still there: {[pid for pid in left if os.path.exists(f'/proc/{pid}')]} of {left}"
+                    )
                 time.sleep(0.01)
             return n
 

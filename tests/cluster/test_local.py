@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -182,7 +183,10 @@ class TestLaunch:
         logdir, outputs = run
         assert outputs is None
         found = [(t.params, t.metric, t.outputs["c"], t.outputs["rest"]) for t in run.trials if t.outputs]
-        assert found == [({"a": 1, "b": 5, "z": "x"}, 6, 7, {"z": "x"}), ({"a": 2, "b": 3, "z": None}, 5, 7, {"z": None})]
+        assert found == [
+            ({"a": 1, "b": 5, "z": "x"}, 6, 7, {"z": "x"}),
+            ({"a": 2, "b": 3, "z": None}, 5, 7, {"z": None}),
+        ]
         assert (logdir, run.state) == (run.logdir, "FINISHED")
 
     def test_a_missing_metric_key_fails(self, local_spark: Any, shared: str) -> None:
@@ -236,7 +240,7 @@ class TestSearches:
 
         run = experiment.grid_search(train, {"n": list(range(6))}, parallelism=1, project=shared, display=False)
         times = sorted((t.outputs["began"], t.outputs["ended"]) for t in run.trials if t.outputs)
-        assert all(ended <= began for (_, ended), (began, _) in zip(times, times[1:], strict=False))
+        assert all(ended <= began for (_, ended), (began, _) in itertools.pairwise(times))
 
     def test_two_at_a_time(self, local_spark: Any, shared: str, tmp_path: Path) -> None:
         """Neither can end before the other has begun."""
@@ -323,10 +327,15 @@ class TestTheDriver:
                 "environ": dict(os.environ),
                 "cwd": os.getcwd(),
                 "streams": (sys.stdout, sys.stderr, sys.stdin, sys.excepthook),
-                "signals": [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP)],
+                "signals": [
+                    signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP)
+                ],
                 "logging": (list(logging.root.handlers), logging.root.level, logging.raiseExceptions),
                 "path": list(sys.path),
-                "group": [context.getLocalProperty(f"spark.jobGroup.id"), context.getLocalProperty("spark.job.description")],
+                "group": [
+                    context.getLocalProperty("spark.jobGroup.id"),
+                    context.getLocalProperty("spark.job.description"),
+                ],
                 "descriptors": len(os.listdir("/proc/self/fd")),
             }
 
@@ -380,7 +389,7 @@ class TestTheDriver:
         assert files_below(tmp_path) == set()
 
     @pytest.mark.parametrize("option", [{"cpus_per_trial": 64}, {"gpus_per_trial": 64}])
-    def test_more_than_there_is_is_refused(self, local_spark: Any, tmp_path: Path, option: dict[str, int]) -> None:
+    def test_more_than_there_is_is_refused(self, local_spark: Any, tmp_path: Path, option: dict[str, Any]) -> None:
         with pytest.raises(InvalidArguments, match=r"_per_trial=64.*has \d+"):
             experiment.launch(by_reference, {"a": [1]}, project=tmp_path / "p", display=False, **option)
         assert files_below(tmp_path) == set()
@@ -402,7 +411,11 @@ class TestTimeLimit:
 
         began = time.monotonic()
         run = experiment.grid_search(
-            train, {"n": [0, 1, 2, 3, 4], "release": [str(tmp_path / "never")]}, timeout=8, project=shared, display=False
+            train,
+            {"n": [0, 1, 2, 3, 4], "release": [str(tmp_path / "never")]},
+            timeout=8,
+            project=shared,
+            display=False,
         )
         assert time.monotonic() - began < 60
         assert run.state == "FINISHED"

@@ -119,7 +119,7 @@ def test_one_at_a_time(standalone: Any, shared: str, tmp_path: Path) -> None:
     ids=["gpus", "cpus"],
 )
 def test_more_than_any_worker_has_is_refused_before_any_task(
-    standalone: Any, tmp_path: Path, option: dict[str, int], words: str
+    standalone: Any, tmp_path: Path, option: dict[str, Any], words: str
 ) -> None:
     # `timeout` only bounds the test where such a call is taken
     with pytest.raises(InvalidArguments, match=words):

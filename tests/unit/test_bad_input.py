@@ -223,7 +223,7 @@ def test_a_function_that_cannot_travel_names_the_culprit(project: str, tmp_path:
     def in_a_comprehension(lr: float) -> list[Any]:
         return [lock.locked() for _ in range(int(lr))]
 
-    space_of_main = {"__name__": "__main__", "LOCK": lock}
+    space_of_main: dict[str, Any] = {"__name__": "__main__", "LOCK": lock}
     exec("def as_global(lr):\n    with LOCK:\n        return lr", space_of_main)
     for fn, culprit in (
         (in_closure, "'lock'"),

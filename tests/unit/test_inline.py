@@ -20,7 +20,7 @@ from hopslite import experiment, tensorboard
 from hopslite.errors import RunInterrupted, TrialFailed
 from hopslite.store import JournalReader, RunDir
 
-HERE = {"pool": "inline", "display": False}
+HERE: dict[str, Any] = {"pool": "inline", "display": False}
 
 
 def multiply(x: float, y: float) -> dict[str, Any]:
@@ -239,6 +239,7 @@ def test_a_breakpoint_works(project: str, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
     )
     assert "700" in done.stdout, done.stderr
     assert "metric" in done.stdout
