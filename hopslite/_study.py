@@ -4,64 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import getpass
-import logging
 import os
 import signal
 import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from . import track
+from ._plan import Plan
 from ._plugins import load
-from ._trial import Direction, Event, Result, Spec, State, is_better, json_safe
+from ._recorder import Recorder
+from ._trial import Event, Result, Spec, State, is_better, json_safe
 from .config import Settings
 from .display import Display, Status
-from .errors import HopsliteError, RunInterrupted, TrialFailed
-from .pool import Pool, Resources
+from .errors import RunInterrupted, TrialFailed
+from .pool import Pool
 from .result import Run, Trial
 from .runtime.job import Job
 from .runtime.preload import predicted
 from .runtime.values import Values, serialize
-from .search import Search
-from .store import JournalWriter, Project, RunDir, save_snapshot
+from .store import Project
 
 __all__ = ["Plan", "run"]
 
-log = logging.getLogger(__name__)
-
 PATIENCE_SECONDS = 0.25  # the display and the limits are looked at this often when nothing happens
 RECENT = 5
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """Everything that a verb decided, checked: what to run, how to choose, when to end."""
-
-    verb: str
-    title: str
-    name: str
-    train_fn: Callable[..., Any]
-    search: Search
-    space: Any  # JSON form, for the record
-    choices: tuple[Any, ...]  # values that hyperparameters can take, where they are listed
-    seed: int
-    is_search: bool = True
-    direction: Direction | None = None
-    optimization_key: str | None = None
-    description: str | None = None
-    tags: dict[str, str] = dataclasses.field(default_factory=dict)
-    local_logdir: bool = False
-    isolation: str = "process"
-    resources: Resources = dataclasses.field(default_factory=Resources)
-    trial_timeout: float | None = None
-    timeout: float | None = None
-    max_failures: int | None = None
-    max_retries: int = 2
-    verbose: bool = False
+SHOWN_FAILURES = 10
 
 
 @dataclasses.dataclass(slots=True)
@@ -81,51 +51,22 @@ def run(plan: Plan, settings: Settings, display: Display, pool: str | Pool = "sp
         TrialFailed: every trial failed, or more than `max_failures`; the first failure's cause is in the message.
         RunInterrupted: an interrupt ended the run, which is KILLED.
     """
-    project = Project(settings.project)
     values = Values(plan.choices)
     payload = serialize(plan.train_fn, values.objects)
     slots: Pool = load("pool", pool)(plan.resources, spark, settings.channel_port) if isinstance(pool, str) else pool
-    run_id, version, directory = project.new_run(plan.name)
-    job = Job(
-        run_id=run_id,
-        name=plan.name,
-        project=project.url,
-        payload=payload,
-        optimization_key=plan.optimization_key,
-        needs_metric=plan.is_search,
-        seed=plan.seed,
-        isolation=plan.isolation,
-        trial_timeout=plan.trial_timeout,
-        local_logdir=plan.local_logdir,
-        verbose=plan.verbose,
-        gpus=plan.resources.gpus_per_trial,
-        directory=os.getcwd(),
-        import_path=tuple(os.path.abspath(entry) for entry in sys.path),
-        preload=tuple(predicted(plan.train_fn)),
-    )
-    return _Study(plan, settings, display, slots, project, directory, run_id, version, values, job).carry_out()
+    recorder = Recorder(plan, settings, Project(settings.project), slots.facts, display.line)
+    return _Study(plan, display, slots, recorder, values, payload).carry_out()
 
 
 class _Study:
     """One run. Lives in the thread of the call; nothing of it is shared with other runs."""
 
     def __init__(
-        self,
-        plan: Plan,
-        settings: Settings,
-        display: Display,
-        pool: Pool,
-        project: Project,
-        directory: RunDir,
-        run_id: str,
-        version: int,
-        values: Values,
-        job: Job,
+        self, plan: Plan, display: Display, pool: Pool, recorder: Recorder, values: Values, payload: bytes
     ) -> None:
-        self._plan, self._settings, self._display, self._pool = plan, settings, display, pool
-        self._project, self._directory, self._run_id, self._version = project, directory, run_id, version
-        self._values, self._job = values, job
-        self._started = time.time()
+        self._plan, self._display, self._pool, self._recorder = plan, display, pool, recorder
+        self._values, self._payload = values, payload
+        self._directory = recorder.directory
         self._clock = time.monotonic()
         self._asked = 0
         self._open: dict[str, _Open] = {}
@@ -137,117 +78,87 @@ class _Study:
         self._recent: deque[Trial] = deque(maxlen=RECENT)
         self._idle = False
         self._stopping: str | None = None
-        self._tensorboard: track.TensorBoardServer | None = None
-        self._record = self._first_record()
-        self._record_lock = threading.Lock()
-        directory.write_json("run.json", self._record)
-        self._journal = JournalWriter(directory)
-        self._emit("run_started", data=self._record)
-
-    def _first_record(self) -> dict[str, Any]:
-        plan = self._plan
-        return {
-            "run_id": self._run_id,
-            "name": plan.name,
-            "version": self._version,
-            "verb": plan.verb,
-            "state": State.RUNNING,
-            "description": plan.description,
-            "tags": plan.tags,
-            "direction": plan.direction,
-            "optimization_key": plan.optimization_key,
-            "space": plan.space,
-            "seed": plan.seed,
-            "total": plan.search.total,
-            "isolation": plan.isolation,
-            **dataclasses.asdict(plan.resources),
-            "project": self._project.url,
-            "logdir": self._directory.url,
-            "user": _user(),
-            "started": self._started,
-            "finished": None,
-            "duration": None,
-            "best_trial": None,
-            "metric": None,
-            "program": os.path.basename(str(getattr(sys.modules.get("__main__"), "__file__", "") or "notebook")),
-            "application_id": self._pool.facts.get("application_id"),
-            "spark_ui": self._pool.facts.get("ui"),
-            "tensorboard_url": None,
-        }
 
     # --- the run as a whole
 
     def carry_out(self) -> Run:
-        trackers = [*["mlflow"] * self._settings.tracks, *["tensorboard"] * self._settings.tensorboard]
-        self._tracking = track.start(self._directory, trackers, self._settings.tracking_uri, self._display.line)
-        snapshot = threading.Thread(target=self._snapshot, name="hopslite-snapshot", daemon=True)
-        snapshot.start()
-        if self._settings.tensorboard and self._directory.is_local:
-            self._tensorboard = track.TensorBoardServer(self._directory.url, self._on_tensorboard, self._display.line)
-        self._display.start(self._status())
-        state: State = State.FAILED
-        error: str | None = "the run ended unexpectedly"
+        state, error = State.FAILED, "the run ended unexpectedly"
         try:
-            self._pool.start(self._job, f"{self._plan.name} v{self._version} | {self._plan.title}")
+            self._recorder.start()
+            self._display.start(self._status())
+            self._pool.start(self._job(), f"{self._plan.name} v{self._recorder.version} | {self._plan.title}")
             self._loop()
             state, error = self._verdict()
         except KeyboardInterrupt:
             state, error = State.KILLED, "interrupted"
-            raise
         except Exception as problem:
             error = f"{type(problem).__name__}: {problem}"
             raise
         finally:
             with _uninterrupted():
-                snapshot.join(30)
                 result = self._finish(state, error)
-            if state is State.KILLED:
-                raise RunInterrupted(
-                    f"run {self._run_id} was interrupted; the {self._counts[State.FINISHED]} trials that had finished "
-                    f"are kept in {self._directory.url}",
-                    run_id=self._run_id,
-                    logdir=self._directory.url,
-                    result=result,
-                ) from None
+        if state is State.KILLED:
+            raise RunInterrupted(
+                f"run {result.run_id} was interrupted; the {self._counts[State.FINISHED]} trials that had finished "
+                f"are kept in {result.logdir}",
+                run_id=result.run_id,
+                logdir=result.logdir,
+                result=result,
+            ) from None
         if state is State.FAILED:
             raise self._failure(error, result)
         return result
 
-    def _verdict(self) -> tuple[State, str | None]:
+    def _job(self) -> Job:
+        plan = self._plan
+        return Job(
+            run_id=self._recorder.run_id,
+            name=plan.name,
+            project=self._recorder.project_url,
+            payload=self._payload,
+            optimization_key=plan.optimization_key,
+            needs_metric=plan.is_search,
+            seed=plan.seed,
+            isolation=plan.isolation,
+            trial_timeout=plan.trial_timeout,
+            local_logdir=plan.local_logdir,
+            verbose=plan.verbose,
+            gpus=plan.resources.gpus_per_trial,
+            directory=os.getcwd(),
+            import_path=tuple(os.path.abspath(entry) for entry in sys.path),
+            preload=tuple(predicted(plan.train_fn)),
+        )
+
+    def _verdict(self) -> tuple[State, str]:
         limit = self._plan.max_failures
         if limit is not None and self._counts[State.FAILED] > limit:
             return State.FAILED, f"{self._counts[State.FAILED]} trials failed, more than max_failures={limit}"
         if self._counts[State.FINISHED] + self._counts[State.STOPPED]:
-            return State.FINISHED, None
+            return State.FINISHED, ""
         if self._stopping:
             return State.FAILED, f"no trial had finished before {self._stopping}"
         return State.FAILED, "every trial failed"
 
-    def _failure(self, error: str | None, result: Run) -> HopsliteError:
+    def _failure(self, error: str, result: Run) -> TrialFailed:
         first = self._first_failure
-        if first is None:
-            return TrialFailed(
-                f"run {self._run_id} failed: {error}. Its directory: {self._directory.url}",
-                trial_id=None, params=None, cause="killed", traceback=None, log_path=None,
-                run_id=self._run_id, logdir=self._directory.url, result=result,
-            )  # fmt: skip
-        log_path = f"{first.logdir}/output.log"
-        trace = f"\n\n{first.traceback}" if first.traceback else ""
+        message, log_path = f"run {result.run_id} failed: {error}. Its directory: {result.logdir}", None
+        if first is not None:
+            log_path = f"{first.logdir}/output.log"
+            message = (
+                f"run {result.run_id} failed: {error}. The first was trial {first.id} {first.params}: {first.error} "
+                f"(log: {log_path})" + (f"\n\n{first.traceback}" if first.traceback else "")
+            )
         return TrialFailed(
-            f"run {self._run_id} failed: {error}. The first was trial {first.id} {first.params}: {first.error} "
-            f"(log: {log_path}){trace}",
-            trial_id=first.id, params=first.params, cause=first.cause, traceback=first.traceback, log_path=log_path,
-            run_id=self._run_id, logdir=self._directory.url, result=result,
-        )  # fmt: skip
-
-    def _snapshot(self) -> None:
-        for problem in save_snapshot(self._directory, self._pool.facts):
-            log.warning(problem)
-
-    def _on_tensorboard(self, url: str) -> None:
-        with contextlib.suppress(OSError):
-            self._update_record(tensorboard_url=url)
-        self._display.line(f"TensorBoard: {url}")
+            message,
+            trial_id=first.id if first else None,
+            params=first.params if first else None,
+            cause=first.cause if first else "killed",
+            traceback=first.traceback if first else None,
+            log_path=log_path,
+            run_id=result.run_id,
+            logdir=result.logdir,
+            result=result,
+        )
 
     # --- the loop
 
@@ -288,7 +199,7 @@ class _Study:
             suggestion.generation,
         )
         trial = self._open[trial_id] = _Open(suggestion.params, spec, suggestion.generation)
-        self._emit(
+        self._recorder.emit(
             "asked",
             trial_id,
             {"params": json_safe(trial.params), "generation": trial.generation, "logdir": spec.logdir},
@@ -309,7 +220,7 @@ class _Study:
         if event.kind == "started":
             trial.started = event.time
             event.data["attempt"] = trial.spec.attempt
-        self._journal.append(event)
+        self._recorder.append(event)
 
     def _end(self, trial: _Open, result: Result) -> None:
         if result.cause == "lost":
@@ -334,16 +245,23 @@ class _Study:
         self._trials[done.id] = done
         self._recent.append(done)
         self._counts[done.state] += 1
-        self._emit("ended", done.id, result.to_json())
+        self._recorder.emit("ended", done.id, result.to_json())
         direction = self._plan.direction
         if done.state in (State.FINISHED, State.STOPPED) and done.metric is not None and direction is not None:
             if self._best is None or is_better(done.metric, self._best.metric, direction):
                 self._best = done
         elif done.state is State.FAILED:
             self._first_failure = self._first_failure or done
-            self._display.line(f"trial {done.id} failed: {done.error} (log: {done.logdir}/output.log)")
+            self._show_failure(done)
         for warning in result.warnings:
             self._display.line(f"trial {done.id}: {warning}")
+
+    def _show_failure(self, trial: Trial) -> None:
+        shown = self._counts[State.FAILED]
+        if shown <= SHOWN_FAILURES:
+            self._display.line(f"trial {trial.id} failed: {trial.error} (log: {trial.logdir}/output.log)")
+        if shown == SHOWN_FAILURES:
+            self._display.line("further failures are counted, and are in the table of trials")
 
     def _check_limits(self) -> None:
         plan = self._plan
@@ -366,80 +284,51 @@ class _Study:
 
     # --- the record
 
-    def _emit(self, kind: str, trial: str | None = None, data: dict[str, Any] | None = None) -> None:
-        self._journal.append(Event(kind, time.time(), trial, data or {}))
-
     def _show_notes(self) -> None:
         for line in self._plan.search.notes():
             self._display.line(line)
 
-    def _finish(self, state: State, error: str | None) -> Run:
+    def _finish(self, state: State, error: str) -> Run:
         """Give everything back and complete the record, whatever happened."""
         self._pool.close()
         for trial in list(self._open.values()):
             self._settle(trial, _killed(trial, "the run was ended"))
         duration = time.monotonic() - self._clock
-        best = self._best
+        plan, recorder, best = self._plan, self._recorder, self._best
+        result = Run(
+            is_search=plan.is_search,
+            run_id=recorder.run_id,
+            name=plan.name,
+            version=recorder.version,
+            verb=plan.verb,
+            logdir=self._directory.url,
+            state=state,
+            trials=[self._trials[key] for key in sorted(self._trials, key=int)],
+            best_trial=best,
+            direction=plan.direction,
+            optimization_key=plan.optimization_key,
+            started_at=recorder.started,
+            duration=duration,
+            seed=plan.seed,
+            project=recorder.project_url,
+            description=plan.description,
+            tags=plan.tags,
+            error=error or None,
+            **recorder.urls(),
+        )
         ending = {
             "state": state,
             "best_trial": best.id if best else None,
             "metric": best.metric if best else self._single_metric(),
             "duration": duration,
-            "error": error,
+            "error": error or None,
         }
-        self._emit("run_ended", data=ending)
-        url, tracking = self._tensorboard.url if self._tensorboard else None, self._tracking
-        result = Run(
-            is_search=self._plan.is_search,
-            run_id=self._run_id,
-            name=self._plan.name,
-            version=self._version,
-            verb=self._plan.verb,
-            logdir=self._directory.url,
-            state=state,
-            trials=[self._trials[key] for key in sorted(self._trials, key=int)],
-            best_trial=best,
-            direction=self._plan.direction,
-            optimization_key=self._plan.optimization_key,
-            started_at=self._started,
-            duration=duration,
-            seed=self._plan.seed,
-            project=self._project.url,
-            description=self._plan.description,
-            tags=self._plan.tags,
-            error=error,
-            tensorboard_url=(lambda: url(10.0)) if url else None,
-            mlflow_run_id=lambda: tracking.mlflow_run_id,
-        )
-        self._write_summary(result, **ending, finished=time.time(), counts=dict(self._counts))
+        recorder.finish(result, ending)
         self._display.close(self._status(), result)
-        self._tracking.finish()
-        if self._tensorboard:
-            self._tensorboard.retire()
         return result
 
     def _single_metric(self) -> float | None:
         return next(iter(self._trials.values())).metric if len(self._trials) == 1 else None
-
-    def _update_record(self, **changes: Any) -> None:
-        with self._record_lock:  # TensorBoard's address comes from another thread, perhaps after the run
-            self._record |= changes
-            self._directory.write_json("run.json", self._record)
-
-    def _write_summary(self, result: Run, **ending: Any) -> None:
-        combinations = [
-            {"parameters": json_safe(trial.params), "outputs": trial.outputs}
-            for trial in result.trials
-            if trial.state in (State.FINISHED, State.STOPPED)
-        ]
-        failure = self._journal.close()
-        try:
-            self._directory.write_json(".summary.json", {"combinations": combinations})
-            self._update_record(**ending)
-        except OSError as error:
-            failure = error
-        if failure is not None:
-            self._display.line(f"the run's record in {self._directory.url} is not complete: {failure}")
 
     def _status(self) -> Status:
         plan, best = self._plan, self._best
@@ -450,7 +339,7 @@ class _Study:
         total = plan.search.total
         return Status(
             name=plan.name,
-            version=self._version,
+            version=self._recorder.version,
             verb=plan.verb,
             logdir=self._directory.url,
             total=total,
@@ -463,17 +352,9 @@ class _Study:
             remaining=elapsed / done * (total - done) if done else None,
             slots_used=self._pool.size,
             recent=tuple(self._recent),
-            tensorboard_url=self._record["tensorboard_url"],
-            mlflow_hint=self._mlflow_hint(),
+            tensorboard_url=self._recorder.tensorboard_url,
+            mlflow_hint=self._recorder.mlflow_hint,
         )
-
-    def _mlflow_hint(self) -> str | None:
-        if not self._settings.tracks:
-            return None
-        uri = self._settings.tracking_uri
-        if uri is None:
-            return f"mlflow ui --backend-store-uri sqlite:///{self._project.path('mlflow.db')}"
-        return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
 
 
 def _killed(trial: _Open, error: str) -> Result:
@@ -481,13 +362,6 @@ def _killed(trial: _Open, error: str) -> Result:
     return Result(
         trial.spec.trial_id, State.KILLED, error=error, cause="killed", started=started, duration=time.time() - started
     )
-
-
-def _user() -> str | None:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return None
 
 
 @contextlib.contextmanager

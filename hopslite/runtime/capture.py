@@ -16,6 +16,8 @@ __all__ = ["LOG", "LogTail", "captured", "flush_c_streams", "redirected", "silen
 
 LOG = "output.log"
 LINES_PER_READ = 40
+LINE_LENGTH = 2000
+BYTES_PER_READ = 1 << 20
 _LIBC = ctypes.CDLL(None)
 _IOLBF = 1  # glibc and musl agree
 
@@ -163,7 +165,7 @@ def captured(path: str, tee: bool) -> Iterator[None]:
 
 
 class LogTail:
-    """New lines of a growing log, at most `LINES_PER_READ` a call; what is skipped is counted in one line."""
+    """New lines of a growing log, cut, and at most `LINES_PER_READ` a call; what is skipped is counted in one line."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -173,12 +175,18 @@ class LogTail:
         try:
             with open(self._path, "rb") as file:
                 file.seek(self._offset)
-                data = file.read()
+                data = file.read(BYTES_PER_READ)
+                size = os.fstat(file.fileno()).st_size
         except OSError:
             return []
-        end = len(data) if last else data.rfind(b"\n") + 1
-        self._offset += end
-        lines = data[:end].decode("utf-8", "replace").splitlines()
+        if len(data) == BYTES_PER_READ:
+            left_out = size - self._offset - len(data)
+            data += f"\n… {left_out >> 20} MB left out here; all is in output.log\n".encode()
+            end, self._offset = len(data), size
+        else:
+            end = len(data) if last else data.rfind(b"\n") + 1
+            self._offset += end
+        lines = [line[:LINE_LENGTH] for line in data[:end].decode("utf-8", "replace").splitlines()]
         if len(lines) > LINES_PER_READ:
             skipped = len(lines) - LINES_PER_READ
             lines = [*lines[:LINES_PER_READ], f"… {skipped} lines left out here; all are in output.log"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -18,6 +19,9 @@ from .outputs import Outputs, check_finite, keep_files, read_outputs, write_json
 from .values import Values, call_arguments, deserialize
 
 __all__ = ["execute", "failed"]
+
+MAX_OUTPUTS = 8 << 20  # characters; they go to the driver, the journal and the summary
+HALF_TRACE = 50_000
 
 
 def execute(
@@ -72,7 +76,13 @@ def _record(job: Job, spec: Spec, context: TrialContext, outputs: Outputs) -> li
     place = f"Experiments/{job.run_id}/trials/{spec.trial_id}"
     files = keep_files(outputs, context.directory, lambda name: f"{place}/{name}")
     outputs.values.setdefault("log", f"{place}/{LOG}")
-    write_json(os.path.join(context.directory, ".outputs.json"), outputs.values)
+    text = json.dumps(outputs.values, default=json_safe)
+    if len(text) > MAX_OUTPUTS:
+        raise ReturnValueError(
+            f"the returned values take {len(text) >> 20} MB as JSON, and {MAX_OUTPUTS >> 20} MB are allowed; "
+            "write what is large to a file and return the file's name"
+        )
+    write_text(os.path.join(context.directory, ".outputs.json"), text)
     if outputs.metric is not None:
         write_text(os.path.join(context.directory, ".metric"), str(outputs.metric))
     return files
@@ -83,10 +93,12 @@ def _failure(error: BaseException) -> dict[str, Any]:
     if isinstance(error, ReturnValueError):
         return {"error": str(error), "cause": "return-value"}
     if isinstance(error, SystemExit):
-        return {"error": f"the training function called sys.exit({error.code!r})", "cause": "exit"}
+        return {"error": f"the training function called sys.exit({error.code!r})"[:500], "cause": "exit"}
     cause = "out-of-memory" if isinstance(error, MemoryError) else "exception"
     frame = error.__traceback__
     trace = "".join(traceback.format_exception(type(error), error, frame.tb_next if frame else None))
+    if len(trace) > 2 * HALF_TRACE:
+        trace = f"{trace[:HALF_TRACE]}\n…\n{trace[-HALF_TRACE:]}"
     message = _text(error).strip().splitlines()
     text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
     return {"error": text[:500], "cause": cause, "traceback": trace}

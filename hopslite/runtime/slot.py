@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
-import shutil
-import signal
 import socket
 import sys
 import threading
@@ -16,11 +15,11 @@ from typing import Any, Protocol
 
 from .._trial import Result, Spec, json_safe
 from ..store import RunDir
-from .capture import LOG, LogTail, captured
-from .context import TrialContext
+from .capture import LogTail, captured
+from .child import NEVER, Place, RunningTrial, how_it_died, warned
 from .execute import execute, failed
 from .job import Job
-from .system import Sampler, kernel_oom_kills
+from .system import Sampler
 from .values import deserialize
 from .workdir import WorkDir
 from .zygote import Zygote
@@ -30,8 +29,6 @@ __all__ = ["Link", "serve"]
 BEAT_SECONDS = 2.0
 TAIL_SECONDS = 0.25
 GRACE_SECONDS = 10.0  # between a trial's result and the end of its process
-STACK_DUMP_SECONDS = 1.0  # between the request for a stack trace and the kill, when a trial is out of time
-_NEVER = float("inf")
 
 
 class Link(Protocol):
@@ -73,74 +70,6 @@ def _check_run_directory(job: Job) -> None:
         )
 
 
-class _Place:
-    """Where a trial runs and writes on this machine, and how that comes into the run directory."""
-
-    def __init__(self, job: Job, spec: Spec, work: WorkDir) -> None:
-        self.run = RunDir(spec.logdir)
-        self.work = work
-        work.prepare()
-        self.directory = self.run.url if self.run.is_local else os.path.join(self.work.root, "trial")
-        os.makedirs(self.directory, exist_ok=True)
-        self.log = os.path.join(self.directory, LOG)
-        self.context = TrialContext(job.run_id, spec.trial_id, self.directory, self.work.logdir or self.directory)
-
-    def settle(self) -> list[str]:
-        """Bring everything into the run directory; returns what went wrong."""
-        try:
-            self.work.keep(self.directory)
-            if not self.run.is_local:
-                self.run.fs.put(self.directory.rstrip("/") + "/", self.run.url.rstrip("/") + "/", recursive=True)
-                shutil.rmtree(self.directory)
-        except (OSError, ValueError, shutil.Error) as error:
-            return [f"files could not be kept ({error}); they are in {self.work.set_aside()} on {socket.gethostname()}"]
-        return []
-
-
-class _Trial:
-    """A trial that is running in a process of its own."""
-
-    def __init__(self, job: Job, spec: Spec, zygote: Zygote, work: WorkDir) -> None:
-        self.spec = spec
-        self.place = _Place(job, spec, work)
-        self.started, self.clock = time.time(), time.monotonic()
-        self.oom_kills = kernel_oom_kills()
-        self.link = zygote.run(spec, self.place.context, self.place.work.cwd)
-        self.pid: int | None = None
-        self.result: Result | None = None
-        self.exit: dict[str, Any] | None = None
-        self.closed = False
-        self.stopped_for: str | None = None
-        self.kill_at = _NEVER
-        self.deadline = time.monotonic() + job.trial_timeout if job.trial_timeout else _NEVER
-        self.tail = LogTail(self.place.log)
-        self.sampler: Sampler | None = None
-
-    @property
-    def over(self) -> bool:
-        """The process is gone; its result, if it sent one, has been read."""
-        return (self.exit is not None and self.closed) or (self.closed and self.result is not None)
-
-    def stop(self, why: str) -> None:
-        """End the process: at once, or with a stack trace in its log first when it ran out of time."""
-        if self.stopped_for is None:
-            self.stopped_for = why
-            if why == "timeout" and self.pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self.pid, signal.SIGABRT)  # faulthandler writes where it was
-                self.kill_at = time.monotonic() + STACK_DUMP_SECONDS
-                return
-        self.kill()
-
-    def kill(self) -> None:
-        self.kill_at = _NEVER
-        if self.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-        else:
-            self.kill_at = time.monotonic()  # not forked yet: as soon as it tells its number
-
-
 class _ProcessRunner:
     """Trials in children of a zygote; this process only waits, relays and kills."""
 
@@ -151,8 +80,8 @@ class _ProcessRunner:
         self._may_preload = True
         self._preloaded: set[str] = set(job.preload)
         self._preload_environment: dict[str, str] = {}
-        self._trial: _Trial | None = None
-        self._next_sample = self._next_tail = _NEVER
+        self._trial: RunningTrial | None = None
+        self._next_sample = self._next_tail = NEVER
         self._next_beat = time.monotonic() + BEAT_SECONDS
 
     def loop(self) -> None:
@@ -187,16 +116,16 @@ class _ProcessRunner:
 
     def _begin(self, spec: Spec) -> None:
         try:
-            self._trial = _Trial(self._job, spec, self._zygote, self._work)
+            self._trial = RunningTrial(self._job, spec, self._zygote, self._work)
         except OSError as error:  # a full disk, a zygote that was killed
             self._restart_zygote()
             self._send_end(failed(spec, "lost", f"the trial could not be started: {error}", time.time()))
             return
         now = time.monotonic()
         self._next_sample = now + self._job.sample_seconds / 5
-        self._next_tail = now + TAIL_SECONDS if self._job.verbose else _NEVER
+        self._next_tail = now + TAIL_SECONDS if self._job.verbose else NEVER
 
-    def _from_trial(self, trial: _Trial) -> None:
+    def _from_trial(self, trial: RunningTrial) -> None:
         try:
             message = json.loads(trial.link.recv_bytes())
         except (EOFError, OSError):
@@ -209,15 +138,15 @@ class _ProcessRunner:
             self._preload([message["loading"]], message["environment"])
         elif "result" in message:
             trial.result = Result.from_json(message["result"])
-            trial.deadline = _NEVER
+            trial.deadline = NEVER
             trial.kill_at = time.monotonic() + GRACE_SECONDS
             self._after_result(trial, message["modules"], message["environment"])
 
-    def _after_result(self, trial: _Trial, modules: list[str], environment: dict[str, str]) -> None:
+    def _after_result(self, trial: RunningTrial, modules: list[str], environment: dict[str, str]) -> None:
         if self._preloaded and environment != self._preload_environment and self._may_preload:
             self._may_preload = False
             changed = ", ".join(sorted(environment.keys() ^ self._preload_environment.keys() or environment.keys()))
-            trial.result = _warned(
+            trial.result = warned(
                 trial.result,
                 f"{changed} changed after a framework had been imported ahead of the trial and may not have had its "
                 "effect; later trials of this slot import frameworks themselves",
@@ -248,7 +177,7 @@ class _ProcessRunner:
             trial.exit = message
             self._drain(trial)
 
-    def _drain(self, trial: _Trial) -> None:
+    def _drain(self, trial: RunningTrial) -> None:
         """Read what a dead child had still sent; a process that it left behind may hold the socket open."""
         while not trial.closed and trial.link.poll(0):
             self._from_trial(trial)
@@ -263,7 +192,7 @@ class _ProcessRunner:
         if trial is None:
             return
         if now >= trial.deadline:
-            trial.deadline = _NEVER
+            trial.deadline = NEVER
             trial.stop("timeout")
         if now >= trial.kill_at and trial.pid is not None:
             trial.kill()
@@ -277,19 +206,19 @@ class _ProcessRunner:
             self._next_tail = now + TAIL_SECONDS
             self._send_output(trial)
 
-    def _send_output(self, trial: _Trial, last: bool = False) -> None:
+    def _send_output(self, trial: RunningTrial, last: bool = False) -> None:
         if lines := trial.tail.read(last):
             self._link.send({"type": "output", "trial": trial.spec.trial_id, "lines": lines})
 
-    def _end(self, trial: _Trial) -> None:
+    def _end(self, trial: RunningTrial) -> None:
         self._trial = None
         trial.link.close()
         if self._job.verbose:
             self._send_output(trial, last=True)
-        result = trial.result if trial.stopped_for is None and trial.result else _how_it_died(trial, self._job)
+        result = trial.result if trial.stopped_for is None and trial.result else how_it_died(trial, self._job)
         if trial.exit and trial.exit.get("usage"):
-            result = _replace(result, usage=trial.exit["usage"])
-        self._send_end(_warned(result, *trial.place.settle()))
+            result = dataclasses.replace(result, usage=trial.exit["usage"])
+        self._send_end(warned(result, *trial.place.settle()))
         if not self._may_preload and self._preloaded:
             self._preloaded = set()
             self._restart_zygote()
@@ -309,44 +238,6 @@ class _ProcessRunner:
         if trial:
             trial.place.settle()
         self._work.remove()
-
-
-def _replace(result: Result, **changes: Any) -> Result:
-    return Result(**{**result.to_json(), **changes})
-
-
-def _warned(result: Result | None, *warnings: str) -> Result:
-    assert result is not None
-    return _replace(result, warnings=(*result.warnings, *warnings)) if warnings else result
-
-
-def _how_it_died(trial: _Trial, job: Job) -> Result:
-    """Tell apart the ways in which a process ends without a result."""
-    status = trial.exit["status"] if trial.exit else None
-    if trial.stopped_for == "timeout":
-        cause, error = "timeout", f"ran longer than trial_timeout={job.trial_timeout:g} s and was ended"
-    elif trial.stopped_for is not None:
-        cause, error = "killed", f"ended: {trial.stopped_for}"
-    elif status is None:
-        cause, error = "lost", "the parent process of the trial was killed"
-    elif os.WIFSIGNALED(status):
-        cause, error = _by_signal(os.WTERMSIG(status), trial)
-    else:
-        code = os.WEXITSTATUS(status)
-        cause, error = "exit", f"the process exited with code {code} before the training function returned"
-    return failed(trial.spec, cause, f"{error}; see output.log", trial.started)
-
-
-def _by_signal(number: int, trial: _Trial) -> tuple[str, str]:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    if number == signal.SIGKILL and kernel_oom_kills() > trial.oom_kills:
-        return "out-of-memory", "killed by the kernel, which was out of memory (SIGKILL)"
-    if number in (signal.SIGSEGV, signal.SIGBUS):
-        return "segfault", f"the process crashed with a segmentation fault ({name})"
-    return "signal", f"the process was killed by {name}"
 
 
 class _InlineRunner:
@@ -374,7 +265,7 @@ class _InlineRunner:
 
     def _run(self, spec: Spec) -> None:
         self._link.send({"type": "started", "trial": spec.trial_id})
-        place, before, environment = _Place(self._job, spec, self._work), os.getcwd(), dict(os.environ)
+        place, before, environment = Place(self._job, spec, self._work), os.getcwd(), dict(os.environ)
         os.chdir(place.work.cwd)
         try:
             with captured(place.log, tee=False):
@@ -388,7 +279,7 @@ class _InlineRunner:
                 os.environ.update(environment)
         if self._job.verbose and (lines := LogTail(place.log).read(last=True)):
             self._link.send({"type": "output", "trial": spec.trial_id, "lines": lines})
-        result = _warned(result, *place.settle())
+        result = warned(result, *place.settle())
         self._link.send({"type": "ended", "result": json_safe(result.to_json())})
 
     def close(self) -> None:

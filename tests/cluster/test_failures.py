@@ -43,6 +43,8 @@ KINDS = {
     "empty dict": ("return-value", ["empty"]),
     "no key": ("return-value", ["'score'", "'accuracy'"]),
     "hangs": ("timeout", ["trial_timeout", "12"]),
+    "returns too much": ("return-value", ["MB", "file"]),
+    "says too much": ("exception", ["ValueError"]),
     "wants more": ("exception", ["ModuleNotFoundError", "nosuchmodule"]),
 }
 
@@ -98,6 +100,8 @@ def failures(local_spark: Any, shared: str) -> experiment.Run:
             bytearray(1 << 60)
         if kind == "hangs":
             where_it_hangs()
+        if kind == "says too much":
+            raise ValueError("x" * (70 << 20))
         if kind == "wants more":
             import nosuchmodule  # type: ignore[import-not-found]  # noqa: F401
         returned = {
@@ -110,6 +114,7 @@ def failures(local_spark: Any, shared: str) -> experiment.Run:
             "bool": True,
             "empty dict": {},
             "no key": {"accuracy": 0.5, "loss": 0.1},
+            "returns too much": {"score": 1.0, "weights": "x" * (70 << 20 if kind == "returns too much" else 1)},
         }
         return returned[kind]
 
@@ -117,6 +122,7 @@ def failures(local_spark: Any, shared: str) -> experiment.Run:
         train,
         {"kind": list(KINDS)},
         optimization_key="score",
+        max_retries=0,
         trial_timeout=LIMIT_S,
         project=shared,
         display=False,

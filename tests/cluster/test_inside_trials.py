@@ -110,6 +110,20 @@ class TestOutput:
         assert 10 <= len(shown) <= 5_000
         assert any("output.log" in line for line in shown)  # it says that there is more, and where
 
+    def test_a_line_without_end_is_cut_on_the_console(self, local_spark: Any, shared: str) -> None:
+        def train() -> int:
+            import sys
+
+            sys.stdout.write("x" * (70 << 20))
+            return 1
+
+        display = Lines()
+        run = experiment.launch(train, verbose=True, max_retries=0, project=shared, display=display)
+        assert Path(run.trials[0].logdir, "output.log").stat().st_size >= 70 << 20
+        shown = [line for line in display.lines if line.startswith("[0000] xxx")]
+        assert sum(map(len, shown)) < 100_000
+        assert shown
+
     def test_nothing_is_shown_unless_asked_for(self, local_spark: Any, shared: str) -> None:
         def train() -> int:
             print("quiet")
@@ -460,7 +474,7 @@ class TestIsolation:
             with multiprocessing.get_context("fork").Pool(2) as pool:
                 total = sum(pool.map(abs, [-1, -2, -3]))
             with concurrent.futures.ProcessPoolExecutor(2) as executor:
-                return total + sum(executor.map(abs, [-10]))
+                return float(total) + sum(executor.map(abs, [-10]))
 
         assert experiment.launch(train, project=shared, display=False)[1]["metric"] == 16
 

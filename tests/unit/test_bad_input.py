@@ -307,7 +307,7 @@ def test_every_error_has_the_root_and_a_builtin_base() -> None:
 
 @pytest.mark.parametrize("kind", BASES)
 def test_errors_survive_pickling(kind: type[errors.HopsliteError]) -> None:
-    made = kind("where", ["a", "b"]) if kind is errors.InvalidArguments else kind("text", trial_id="7", extra=[1])  # type: ignore[call-arg]
+    made = kind("where", ["a", "b"]) if kind is errors.InvalidArguments else kind("text", trial_id="7", extra=[1])
     again = pickle.loads(pickle.dumps(made))
     assert (type(again), str(again), again.__dict__) == (type(made), str(made), made.__dict__)
 

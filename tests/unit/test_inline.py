@@ -300,9 +300,9 @@ def test_two_runs_at_once_from_two_threads(project: str) -> None:
     def meet(who: int) -> int:
         import sys as modules
 
-        modules.modules["hopslite_test_barrier"].wait()  # type: ignore[attr-defined]
+        modules.modules["hopslite_test_barrier"].wait()
         print(f"I am {who}")
-        modules.modules["hopslite_test_barrier"].wait()  # type: ignore[attr-defined]
+        modules.modules["hopslite_test_barrier"].wait()
         return who
 
     before = sys.stdout, sys.stderr

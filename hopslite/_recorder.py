@@ -1,0 +1,171 @@
+"""The record of one run: its directory, journal, trackers and TensorBoard, from the first event to the last."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import getpass
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import track
+from ._plan import Plan
+from ._trial import Event, State, json_safe
+from .config import Settings
+from .result import Run
+from .store import JournalWriter, Project, save_snapshot
+
+__all__ = ["Recorder"]
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT_SECONDS = 30.0
+URL_SECONDS = 10.0
+
+
+class Recorder:
+    """Writes down what the study tells it, and shows it to MLflow and TensorBoard.
+
+    `emit` never waits for a disk or a server. `tell` shows the user a line.
+    """
+
+    def __init__(
+        self, plan: Plan, settings: Settings, project: Project, facts: dict[str, Any], tell: Callable[[str], None]
+    ) -> None:
+        self._plan, self._settings, self._project, self._facts, self._tell = plan, settings, project, facts, tell
+        self.run_id, self.version, self.directory = project.new_run(plan.name)
+        self.started = time.time()
+        self._lock = threading.Lock()  # guards the record: TensorBoard's address comes from another thread
+        self._record = self._first_record()
+        self.directory.write_json("run.json", self._record)
+        self._journal = JournalWriter(self.directory)
+        self.emit("run_started", data=self._record)
+        self._snapshot = threading.Thread(target=self._save_snapshot, name="hopslite-snapshot", daemon=True)
+        self._tensorboard: track.TensorBoardServer | None = None
+        self._tracking: track.Handle | None = None
+
+    def start(self) -> None:
+        """Begin to show the run elsewhere."""
+        trackers = [*["mlflow"] * self._settings.tracks, *["tensorboard"] * self._settings.tensorboard]
+        self._tracking = track.start(self.directory, trackers, self._settings.tracking_uri, self._tell)
+        self._snapshot.start()
+        if self._settings.tensorboard and self.directory.is_local:
+            self._tensorboard = track.TensorBoardServer(self.directory.url, self._on_tensorboard, self._tell)
+
+    def emit(self, kind: str, trial: str | None = None, data: dict[str, Any] | None = None) -> None:
+        self.append(Event(kind, time.time(), trial, data or {}))
+
+    def append(self, event: Event) -> None:
+        self._journal.append(event)
+
+    def finish(self, result: Run, ending: dict[str, Any]) -> None:
+        """Complete the record with how the run ended; trackers and TensorBoard go on by themselves."""
+        if self._snapshot.ident is not None:
+            self._snapshot.join(SNAPSHOT_SECONDS)
+        self.emit("run_ended", data=ending)
+        failure = self._journal.close()
+        try:
+            self.directory.write_json(".summary.json", {"combinations": _combinations(result)})
+            self._update(**ending, finished=time.time(), counts=dict(result.counts))
+        except OSError as error:
+            failure = error
+        if failure is not None:
+            self._tell(f"the run's record in {self.directory.url} is not complete: {failure}")
+        if self._tracking:
+            self._tracking.finish()
+        if self._tensorboard:
+            self._tensorboard.retire()
+
+    @property
+    def project_url(self) -> str:
+        return self._project.url
+
+    @property
+    def tensorboard_url(self) -> str | None:
+        """TensorBoard's address as far as it is known; does not wait."""
+        url: str | None = self._record["tensorboard_url"]
+        return url
+
+    def urls(self) -> dict[str, Callable[[], str | None] | None]:
+        """For the result: functions that wait a little for what is told late, and that keep no run alive."""
+        tensorboard, tracking = self._tensorboard, self._tracking
+        return {
+            "tensorboard_url": (lambda: tensorboard.url(URL_SECONDS)) if tensorboard else None,
+            "mlflow_run_id": (lambda: tracking.mlflow_run_id) if tracking else None,
+        }
+
+    @property
+    def mlflow_hint(self) -> str | None:
+        """How to open MLflow: a command, or the server's address."""
+        if not self._settings.tracks:
+            return None
+        uri = self._settings.tracking_uri
+        if uri is None:
+            return f"mlflow ui --backend-store-uri sqlite:///{self._project.path('mlflow.db')}"
+        uri = track.without_credentials(uri)
+        return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
+
+    def _first_record(self) -> dict[str, Any]:
+        plan = self._plan
+        return {
+            "run_id": self.run_id,
+            "name": plan.name,
+            "version": self.version,
+            "verb": plan.verb,
+            "state": State.RUNNING,
+            "description": plan.description,
+            "tags": plan.tags,
+            "direction": plan.direction,
+            "optimization_key": plan.optimization_key,
+            "space": plan.space,
+            "seed": plan.seed,
+            "total": plan.search.total,
+            "isolation": plan.isolation,
+            **dataclasses.asdict(plan.resources),
+            "project": self._project.url,
+            "logdir": self.directory.url,
+            "user": _user(),
+            "started": self.started,
+            "finished": None,
+            "duration": None,
+            "best_trial": None,
+            "metric": None,
+            "program": os.path.basename(str(getattr(sys.modules.get("__main__"), "__file__", "") or "notebook")),
+            "application_id": self._facts.get("application_id"),
+            "spark_ui": self._facts.get("ui"),
+            "tensorboard_url": None,
+        }
+
+    def _update(self, **changes: Any) -> None:
+        with self._lock:
+            self._record = {**self._record, **changes}
+            self.directory.write_json("run.json", self._record)
+
+    def _on_tensorboard(self, url: str) -> None:
+        with contextlib.suppress(OSError):
+            self._update(tensorboard_url=url)
+        self._tell(f"TensorBoard: {url}")
+
+    def _save_snapshot(self) -> None:
+        for problem in save_snapshot(self.directory, self._facts):
+            log.warning(problem)
+
+
+def _combinations(result: Run) -> list[dict[str, Any]]:
+    return [
+        {"parameters": json_safe(trial.params), "outputs": trial.outputs}
+        for trial in result.trials
+        if trial.state in (State.FINISHED, State.STOPPED)
+    ]
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return None

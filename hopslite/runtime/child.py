@@ -1,0 +1,129 @@
+"""A trial that runs in a process of its own, as its slot sees it: where it writes, how it is stopped, how it died."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+import socket
+import time
+from typing import Any
+
+from .._trial import Result, Spec
+from ..store import RunDir
+from .capture import LOG, LogTail
+from .context import TrialContext
+from .execute import failed
+from .job import Job
+from .system import Sampler, kernel_oom_kills
+from .workdir import WorkDir
+from .zygote import Zygote
+
+__all__ = ["NEVER", "Place", "RunningTrial", "how_it_died", "warned"]
+
+STACK_DUMP_SECONDS = 1.0  # between the request for a stack trace and the kill, when a trial is out of time
+NEVER = float("inf")
+
+
+class Place:
+    """Where a trial runs and writes on this machine, and how that comes into the run directory."""
+
+    def __init__(self, job: Job, spec: Spec, work: WorkDir) -> None:
+        self.run = RunDir(spec.logdir)
+        self.work = work
+        work.prepare()
+        self.directory = self.run.url if self.run.is_local else os.path.join(self.work.root, "trial")
+        os.makedirs(self.directory, exist_ok=True)
+        self.log = os.path.join(self.directory, LOG)
+        self.context = TrialContext(job.run_id, spec.trial_id, self.directory, self.work.logdir or self.directory)
+
+    def settle(self) -> list[str]:
+        """Bring everything into the run directory; returns what went wrong."""
+        try:
+            self.work.keep(self.directory)
+            if not self.run.is_local:
+                self.run.fs.put(self.directory.rstrip("/") + "/", self.run.url.rstrip("/") + "/", recursive=True)
+                shutil.rmtree(self.directory)
+        except (OSError, ValueError, shutil.Error) as error:
+            return [f"files could not be kept ({error}); they are in {self.work.set_aside()} on {socket.gethostname()}"]
+        return []
+
+
+class RunningTrial:
+    """A trial that is running in a process of its own."""
+
+    def __init__(self, job: Job, spec: Spec, zygote: Zygote, work: WorkDir) -> None:
+        self.spec = spec
+        self.place = Place(job, spec, work)
+        self.started, self.clock = time.time(), time.monotonic()
+        self.oom_kills = kernel_oom_kills()
+        self.link = zygote.run(spec, self.place.context, self.place.work.cwd)
+        self.pid: int | None = None
+        self.result: Result | None = None
+        self.exit: dict[str, Any] | None = None
+        self.closed = False
+        self.stopped_for: str | None = None
+        self.kill_at = NEVER
+        self.deadline = time.monotonic() + job.trial_timeout if job.trial_timeout else NEVER
+        self.tail = LogTail(self.place.log)
+        self.sampler: Sampler | None = None
+
+    @property
+    def over(self) -> bool:
+        """The process is gone; its result, if it sent one, has been read."""
+        return (self.exit is not None and self.closed) or (self.closed and self.result is not None)
+
+    def stop(self, why: str) -> None:
+        """End the process: at once, or with a stack trace in its log first when it ran out of time."""
+        if self.stopped_for is None:
+            self.stopped_for = why
+            if why == "timeout" and self.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGABRT)  # faulthandler writes where it was
+                self.kill_at = time.monotonic() + STACK_DUMP_SECONDS
+                return
+        self.kill()
+
+    def kill(self) -> None:
+        self.kill_at = NEVER
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        else:
+            self.kill_at = time.monotonic()  # not forked yet: as soon as it tells its number
+
+
+def warned(result: Result | None, *warnings: str) -> Result:
+    assert result is not None
+    return dataclasses.replace(result, warnings=(*result.warnings, *warnings)) if warnings else result
+
+
+def how_it_died(trial: RunningTrial, job: Job) -> Result:
+    """Tell apart the ways in which a process ends without a result."""
+    status = trial.exit["status"] if trial.exit else None
+    if trial.stopped_for == "timeout":
+        cause, error = "timeout", f"ran longer than trial_timeout={job.trial_timeout:g} s and was ended"
+    elif trial.stopped_for is not None:
+        cause, error = "killed", f"ended: {trial.stopped_for}"
+    elif status is None:
+        cause, error = "lost", "the parent process of the trial was killed"
+    elif os.WIFSIGNALED(status):
+        cause, error = _by_signal(os.WTERMSIG(status), trial)
+    else:
+        code = os.WEXITSTATUS(status)
+        cause, error = "exit", f"the process exited with code {code} before the training function returned"
+    return failed(trial.spec, cause, f"{error}; see output.log", trial.started)
+
+
+def _by_signal(number: int, trial: RunningTrial) -> tuple[str, str]:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    if number == signal.SIGKILL and kernel_oom_kills() > trial.oom_kills:
+        return "out-of-memory", "killed by the kernel, which was out of memory (SIGKILL)"
+    if number in (signal.SIGSEGV, signal.SIGBUS):
+        return "segfault", f"the process crashed with a segmentation fault ({name})"
+    return "signal", f"the process was killed by {name}"
