@@ -26,6 +26,7 @@ __all__ = ["Spark"]
 log = logging.getLogger(__name__)
 
 RESIZE_SECONDS = 5.0  # how often the cluster is asked whether it has grown
+STOPPED = "the Spark session was stopped while the run went on"
 MAX_START_FAILURES = 3  # jobs in a row that end without a slot having connected
 
 
@@ -83,6 +84,8 @@ class Spark:
         return host if bind in ("0.0.0.0", "::") and _is_ours(host) else bind
 
     def want(self, slots: int) -> None:
+        if self._cluster.context._jsc is None:
+            raise SparkUnavailable(STOPPED)
         now = time.monotonic()
         if slots > self._wanted or now >= self._next_resize:
             self._next_resize = now + RESIZE_SECONDS
@@ -184,6 +187,9 @@ class Spark:
                 break
             except Exception as error:  # noqa: BLE001 - Py4J raises anything; a slot's failure must not end the run
                 if self._closed.wait(0.5):  # the run is ending, or an interrupt has cancelled Spark's jobs
+                    break
+                if context._jsc is None:
+                    self._inbox.put(SparkUnavailable(STOPPED))
                     break
                 failures = failures + 1 if time.monotonic() - began < 60 else 1
                 problem = _explain(error)
