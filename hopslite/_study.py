@@ -54,7 +54,11 @@ def run(plan: Plan, settings: Settings, display: Display, pool: str | Pool = "sp
     values = Values(plan.choices)
     payload = serialize(plan.train_fn, values.objects)
     slots: Pool = load("pool", pool)(plan.resources, spark, settings.channel_port) if isinstance(pool, str) else pool
-    recorder = Recorder(plan, settings, Project(settings.project), slots.facts, display.line)
+    try:
+        recorder = Recorder(plan, settings, Project(settings.project), slots.facts, display.line)
+    except BaseException:
+        slots.close()
+        raise
     return _Study(plan, display, slots, recorder, values, payload).carry_out()
 
 

@@ -44,8 +44,7 @@ class Spark:
         problems = self._cluster.problems()
         if problems:
             raise InvalidArguments("the cluster", problems)
-        self._ports = parse_ports(channel_port)
-        self._server: Server | None = None
+        ports = parse_ports(channel_port)
         self._inbox: queue.SimpleQueue[Event | SparkUnavailable | None] = queue.SimpleQueue()
         self._lock = threading.Lock()  # guards the next three, which the channel's thread changes
         self._idle: deque[Peer] = deque()
@@ -56,6 +55,8 @@ class Spark:
         self._capacity = 0
         self._next_resize = 0.0
         self._closed = threading.Event()
+        self._host = "127.0.0.1" if self._cluster.local else self._cluster.conf("spark.driver.host")
+        self._server = Server(self._bind_address(), ports, self._on_message, self._on_lost)
 
     # --- the pool's interface
 
@@ -72,14 +73,13 @@ class Spark:
 
     def start(self, job: Job, label: str) -> None:
         self._job, self._label = job, label
-        host = "127.0.0.1" if self._cluster.local else self._cluster.conf("spark.driver.host")
-        self._server = Server(self._bind_address(host), self._ports, self._on_message, self._on_lost)
         self._task = functools.partial(
-            _slot_task, address=(host, self._server.address[1]), key=self._server.key, job=job
+            _slot_task, address=(self._host, self._server.address[1]), key=self._server.key, job=job
         )
         self._group = f"hopslite-{job.run_id}"
 
-    def _bind_address(self, host: str) -> str:
+    def _bind_address(self) -> str:
+        host = self._host
         bind = host if self._cluster.local else self._cluster.conf("spark.driver.bindAddress", host)
         return host if bind in ("0.0.0.0", "::") and _is_ours(host) else bind
 
@@ -161,8 +161,7 @@ class Spark:
             with contextlib.suppress(Exception):  # the context may be stopped
                 self._cluster.context.cancelJobGroup(self._group)
             self._await_slots(10.0)
-        if self._server:
-            self._server.close()
+        self._server.close()
 
     def _await_slots(self, seconds: float) -> None:
         end = time.monotonic() + seconds

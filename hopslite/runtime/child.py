@@ -66,7 +66,7 @@ class RunningTrial:
         self.closed = False
         self.stopped_for: str | None = None
         self.kill_at = NEVER
-        self.deadline = time.monotonic() + job.trial_timeout if job.trial_timeout else NEVER
+        self.deadline = NEVER
         self.tail = LogTail(self.place.log)
         self.sampler: Sampler | None = None
 

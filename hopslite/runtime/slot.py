@@ -133,6 +133,8 @@ class _ProcessRunner:
             return
         if "pid" in message:
             trial.pid = message["pid"]
+            if self._job.trial_timeout:  # from here on: it may have waited for the zygote to import a framework
+                trial.deadline = time.monotonic() + self._job.trial_timeout
             self._link.send({"type": "started", "trial": trial.spec.trial_id})
         elif "loading" in message:
             self._preload([message["loading"]], message["environment"])

@@ -245,6 +245,7 @@ def test_without_java_one_line_says_so(tmp_path: Path, programs: list[Program], 
     assert program.process.wait(60) == 1
     last = text_of(program.err).strip().splitlines()[-1]
     assert "SparkUnavailable" in last
-    assert "Java 17" in last
+    assert "needs Java" in last
+    assert "openjdk-17" in last
     assert "JAVA_HOME" in last
     assert not (tmp_path / "hopslite_project").exists()
