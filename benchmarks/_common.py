@@ -51,8 +51,9 @@ def session(slots: int) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def project() -> Iterator[str]:
-    """A project directory that goes away."""
-    with tempfile.TemporaryDirectory(prefix="hopslite-bench-", ignore_cleanup_errors=True) as folder:
+    """A project directory below the current one, as users have it, that goes away."""
+    os.makedirs("work", exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=os.path.abspath("work"), ignore_cleanup_errors=True) as folder:
         yield folder
 
 

@@ -17,12 +17,13 @@ import time
 from typing import Any
 
 import psutil
-from _common import project, session, table
+from _common import median, project, session, table
 
 from hopslite import experiment
 from hopslite.pool._channel import ClientLink, Server
 
 SECONDS = 20.0
+REPEATS = 3
 
 
 def no_op(x: float) -> float:
@@ -30,7 +31,7 @@ def no_op(x: float) -> float:
 
 
 def trials(counts: list[int]) -> None:
-    rows = []
+    found: dict[int, list[tuple[float, float, float, int]]] = {}
     process = psutil.Process()
     with session(2) as spark, project() as folder:
 
@@ -41,7 +42,7 @@ def trials(counts: list[int]) -> None:
             )
 
         run(100)
-        for count in counts:
+        for count in [count for count in counts for _ in range(REPEATS)]:
             before = process.memory_info().rss
             cpu = process.cpu_times()
             result = run(count)
@@ -50,10 +51,11 @@ def trials(counts: list[int]) -> None:
             ends = sorted(trial.started_at + trial.duration for trial in result.trials)
             cost = 1000 * (ends[-1] - ends[0]) / (count - 1)
             driver = 1000 * (used.user + used.system - cpu.user - cpu.system) / count
-            rows.append([count, cost, driver, f"{growth:.2f}", threading.active_count()])
+            found.setdefault(count, []).append((cost, driver, growth, threading.active_count()))
             del result
+    rows = [[count, *(median([run[column] for run in runs]) for column in range(4))] for count, runs in found.items()]
     head = ["trials", "ms a trial", "driver CPU, ms a trial", "driver memory, KB a trial", "threads after the run"]
-    table("Many trials, 2 slots, isolation='none'", head, rows)
+    table(f"Many trials, 2 slots, isolation='none', medians of {REPEATS} runs", head, rows)
 
 
 def clients(address: tuple[str, int], key: bytes, count: int, seconds: float) -> None:

@@ -14,7 +14,9 @@ from ._tracker import Context, Tracker, Unavailable, command
 
 __all__ = ["Delivery"]
 
-BATCH = 1000  # events in memory at a time
+BATCH = 200  # events in memory at a time
+REST = 4.0  # rest this many times as long as a delivery took, while the run goes on: trials need the disk and the cores
+LONGEST_REST_SECONDS = 5.0
 GRACE_SECONDS = 10.0  # how long a dead server is tried after the run's end
 PAUSE_SECONDS = (0.5, 10.0)  # between tries: the first and the longest while the run goes on
 LAST_PAUSE_SECONDS = 2.0  # the longest after its end
@@ -78,9 +80,11 @@ class Delivery(threading.Thread):
             if (self._since_end(time.monotonic()) or 0) >= BACKLOG_SECONDS:
                 return self._give_up(f"telling {self._tracker_name} of the run takes too long")
             self._open.note(events)
+            began = time.monotonic()
             tracker.handle(events)
             if not self._persist(tracker.flush):
                 return False
+            self._ending.wait(min(REST * (time.monotonic() - began), LONGEST_REST_SECONDS))
 
     def _read(self) -> list[Event]:
         events = list(itertools.islice(self._source, BATCH))
