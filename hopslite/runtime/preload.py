@@ -25,6 +25,7 @@ __all__ = ["Watcher", "framework_environment", "import_all", "loaded_frameworks"
 
 FRAMEWORKS = frozenset(
     [
+        "hopslite",
         "numpy",
         "scipy",
         "pandas",
