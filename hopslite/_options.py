@@ -9,11 +9,11 @@ import math
 import os
 import secrets
 from collections.abc import Callable, Iterable
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeGuard, TypeVar
 
 from ._plugins import names as plugin_names
 from ._trial import Direction
-from .errors import InvalidArguments
+from .errors import InvalidArguments, StoreError
 
 __all__ = ["Call", "Options", "RunOptions", "with_options"]
 
@@ -72,21 +72,40 @@ class Options:
         found += _positive("trial_timeout", self.trial_timeout) + _positive("timeout", self.timeout)
         if self.isolation not in ("process", "none"):
             found.append(f"isolation={self.isolation!r}; allowed are 'process' and 'none'")
-        if isinstance(self.pool, str) and self.pool not in plugin_names("pool"):
-            found.append(f"pool={self.pool!r}; known pools are {', '.join(plugin_names('pool'))}")
+        found += _pool_problems(self.pool)
         if self.trial_timeout is not None and (self.isolation == "none" or self.pool == "inline"):
             found.append("trial_timeout works only with isolation='process' on Spark, where a trial can be killed")
         for name in ("tracking_uri", "project"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, (str, os.PathLike)) or not os.fspath(value)):
+            if value is not None and not _is_path(value):
                 found.append(f"{name}={value!r}; give a path or URL as text")
         if self.tags is not None and not _is_text_dict(self.tags):
             found.append(f"tags={self.tags!r}; give a dict of text by text")
-        if not isinstance(self.display, bool) and not all(
-            callable(getattr(self.display, name, None)) for name in ("start", "update", "line", "close")
-        ):
+        if not isinstance(self.display, bool) and not _offers(self.display, ("start", "update", "line", "close")):
             found.append(f"display={self.display!r}; give True, False, or an object with start, update, line and close")
         return found
+
+    @property
+    def place(self) -> str | None:
+        """`project` as text; None when it is not given or cannot be one."""
+        return os.fspath(self.project) if _is_path(self.project) else None
+
+
+def _pool_problems(pool: Any) -> list[str]:
+    methods = ("start", "want", "submit", "wait", "kill", "close")
+    if isinstance(pool, str) and pool not in plugin_names("pool"):
+        return [f"pool={pool!r}; known pools are {', '.join(plugin_names('pool'))}"]
+    if not isinstance(pool, str) and not _offers(pool, methods):
+        return [f"pool={pool!r}; give a pool's name, or an object with {', '.join(methods[:-1])} and {methods[-1]}"]
+    return []
+
+
+def _offers(value: Any, methods: Iterable[str]) -> bool:
+    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in methods)
+
+
+def _is_path(value: Any) -> TypeGuard[str | os.PathLike[str]]:
+    return isinstance(value, (str, os.PathLike)) and isinstance(os.fspath(value), str) and bool(os.fspath(value))
 
 
 def _whole(name: str, value: Any, least: int, optional: bool = True) -> list[str]:
@@ -157,7 +176,9 @@ class Call:
             return make(*args, **kwargs)
         except InvalidArguments as error:
             self.problems += error.problems
-            return None
+        except StoreError as error:
+            self.problems.append(str(error))
+        return None
 
     def check_parameters(self, names: Iterable[str]) -> None:
         """Whether the training function can be called with hyperparameters of these names."""

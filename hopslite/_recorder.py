@@ -24,7 +24,8 @@ __all__ = ["Recorder"]
 
 log = logging.getLogger(__name__)
 
-SNAPSHOT_SECONDS = 30.0
+SNAPSHOT_SECONDS = 3.0  # it goes on in the background; conda takes its time
+JOURNAL_SECONDS = 10.0
 URL_SECONDS = 10.0
 
 
@@ -65,10 +66,10 @@ class Recorder:
 
     def finish(self, result: Run, ending: dict[str, Any]) -> None:
         """Complete the record with how the run ended; trackers and TensorBoard go on by themselves."""
-        if self._snapshot.ident is not None:
+        if self._snapshot.ident is not None and result.state is not State.KILLED:
             self._snapshot.join(SNAPSHOT_SECONDS)
         self.emit("run_ended", data=ending)
-        failure = self._journal.close()
+        failure = self._journal.close(JOURNAL_SECONDS)
         try:
             self.directory.write_json(".summary.json", {"combinations": _combinations(result)})
             self._update(**ending, finished=time.time(), counts=dict(result.counts))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-import signal
 import sys
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
 from typing import Any
 
+from ._interrupts import Interrupts
 from ._plan import Plan
 from ._plugins import load
 from ._recorder import Recorder
 from ._trial import Event, Result, Spec, State, is_better, json_safe
 from .config import Settings
-from .display import Display, Status
+from .display import Display, Guarded, Status
 from .errors import RunInterrupted, TrialFailed
 from .pool import Pool
 from .result import Run, Trial
@@ -29,6 +26,7 @@ from .store import Project
 
 __all__ = ["Plan", "run"]
 
+STOP_SECONDS = 10.0  # for slots to end their trials; then the pool is closed on them
 PATIENCE_SECONDS = 0.25  # the display and the limits are looked at this often when nothing happens
 RECENT = 5
 SHOWN_FAILURES = 10
@@ -59,7 +57,7 @@ def run(plan: Plan, settings: Settings, display: Display, pool: str | Pool = "sp
     except BaseException:
         slots.close()
         raise
-    return _Study(plan, display, slots, recorder, values, payload).carry_out()
+    return _Study(plan, Guarded(display), slots, recorder, values, payload).carry_out()
 
 
 class _Study:
@@ -82,12 +80,15 @@ class _Study:
         self._recent: deque[Trial] = deque(maxlen=RECENT)
         self._idle = False
         self._stopping: str | None = None
+        self._stop_by = float("inf")
+        self._interrupts = Interrupts()
 
     # --- the run as a whole
 
     def carry_out(self) -> Run:
         state, error = State.FAILED, "the run ended unexpectedly"
         try:
+            self._interrupts.take()
             self._recorder.start()
             self._display.start(self._status())
             self._pool.start(self._job(), f"{self._plan.name} v{self._recorder.version} | {self._plan.title}")
@@ -99,8 +100,11 @@ class _Study:
             error = f"{type(problem).__name__}: {problem}"
             raise
         finally:
-            with _uninterrupted():
+            self._interrupts.ignore()  # cleaning up takes seconds and must not be cut short by a second Ctrl-C
+            try:
                 result = self._finish(state, error)
+            finally:
+                self._interrupts.restore()
         if state is State.KILLED:
             raise RunInterrupted(
                 f"run {result.run_id} was interrupted; the {self._counts[State.FINISHED]} trials that had finished "
@@ -173,7 +177,11 @@ class _Study:
             self._hand_out()
             if not self._open and (search.done or self._stopping or self._idle):
                 return
-            for event in self._pool.wait(PATIENCE_SECONDS):
+            if time.monotonic() >= self._stop_by:
+                return  # closing the pool ends what is left
+            with self._interrupts.allowed():
+                events = self._pool.wait(PATIENCE_SECONDS)
+            for event in events:
                 self._handle(event)
             self._display.update(self._status())
 
@@ -187,7 +195,8 @@ class _Study:
             if trial is None:
                 self._idle = True  # with nothing running either, there is nothing left to wait for
                 return
-            self._pool.submit(trial.spec)
+            if not self._pool.submit(trial.spec):
+                self._again.appendleft(trial)
 
     def _ask(self) -> _Open | None:
         trial_id = f"{self._asked:04d}"
@@ -230,6 +239,7 @@ class _Study:
         if result.cause == "lost":
             if trial.spec.attempt < self._plan.max_retries and not self._stopping:
                 trial.spec = dataclasses.replace(trial.spec, attempt=trial.spec.attempt + 1)
+                trial.started = None
                 self._again.append(trial)
                 self._display.line(f"trial {trial.spec.trial_id}: {result.error}; it is run again")
                 return
@@ -278,6 +288,7 @@ class _Study:
 
     def _stop(self, why: str) -> None:
         self._stopping = why
+        self._stop_by = time.monotonic() + STOP_SECONDS
         self._display.line(f"ending the run: {why}")
         waiting = list(self._again)
         self._again.clear()
@@ -294,7 +305,7 @@ class _Study:
 
     def _finish(self, state: State, error: str) -> Run:
         """Give everything back and complete the record, whatever happened."""
-        self._pool.close()
+        self._close_pool()
         for trial in list(self._open.values()):
             self._settle(trial, _killed(trial, "the run was ended"))
         duration = time.monotonic() - self._clock
@@ -331,6 +342,14 @@ class _Study:
         self._display.close(self._status(), result)
         return result
 
+    def _close_pool(self) -> None:
+        try:
+            self._pool.close()
+            for event in self._pool.wait(0):  # what had ended before
+                self._handle(event)
+        except Exception as problem:  # noqa: BLE001 - the run's record comes first
+            self._display.line(f"slots could not be given back: {type(problem).__name__}: {problem}")
+
     def _single_metric(self) -> float | None:
         return next(iter(self._trials.values())).metric if len(self._trials) == 1 else None
 
@@ -366,16 +385,3 @@ def _killed(trial: _Open, error: str) -> Result:
     return Result(
         trial.spec.trial_id, State.KILLED, error=error, cause="killed", started=started, duration=time.time() - started
     )
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Cleaning up takes seconds at most and must not be cut short by an impatient second Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -130,21 +130,26 @@ class Event(_Value):
         return json.dumps(self.to_json(), default=json_safe)
 
 
-def json_safe(value: Any) -> Any:
-    """A JSON form of any value, for records: numbers stay numbers, arrays become lists, the rest its `repr`."""
+def json_safe(value: Any, strict: bool = False) -> Any:
+    """A JSON form of any value, for records: numbers stay numbers, arrays become lists, the rest its `repr`.
+
+    JSON has no NaN and no infinities. Python's reader and writer have, so that they stay numbers on the way to the
+    driver and the trackers; `strict` makes them text ("NaN", "Infinity"), for files that any program may read.
+    """
     if isinstance(value, (str, bool, type(None))):
         return value
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
-        return float(value)
+        number = float(value)
+        return json.dumps(number) if strict and not math.isfinite(number) else number
     if isinstance(value, dict):
-        return {str(k): json_safe(v) for k, v in value.items()}
+        return {str(k): json_safe(v, strict) for k, v in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [json_safe(v) for v in value]
+        return [json_safe(v, strict) for v in value]
     to_list = getattr(value, "tolist", None)  # numpy scalars and arrays
     if callable(to_list):
-        return json_safe(to_list())
+        return json_safe(to_list(), strict)
     return getattr(value, "__qualname__", None) or repr(value)
 
 

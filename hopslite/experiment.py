@@ -6,7 +6,6 @@ all verbs share are described at `launch`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -302,14 +301,12 @@ def _search(
 def _run(call: Call, title: str, search: Search | None, **plan: Any) -> Run:
     """Check the rest of the call and hand it to the study."""
     options = call.options
-    settings = Settings.load(
-        project=None if options.project is None else os.fspath(options.project), tracking_uri=options.tracking_uri
-    )
+    settings = Settings.load(project=options.place, tracking_uri=options.tracking_uri)
     for key in ("optimization_key", "description"):
         shown = key if call.verb != "launch" else key.replace("optimization", "metric")
         right = isinstance(plan[key], str) or (plan[key] is None and shown != "optimization_key")
         call.check(right, f"{shown}={plan[key]!r}; give a text")
-    project = call.attempt(Project, settings.project)
+    project = call.attempt(Project, settings.project) if options.project is None or options.place else None
     if project is not None:
         call.problems += project.check_writable()
     call.check(

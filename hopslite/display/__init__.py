@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -10,7 +11,9 @@ from typing import Any, Protocol
 from .._trial import Direction, State
 from ..result import Run, Trial
 
-__all__ = ["Display", "Null", "Status", "choose"]
+log = logging.getLogger(__name__)
+
+__all__ = ["Display", "Guarded", "Null", "Status", "choose"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,6 +88,32 @@ class Null:
 
     def close(self, status: Status, run: Run | None) -> None:
         pass
+
+
+class Guarded:
+    """A display whose failures are logged once and then done without: what is shown must never end a run."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def _try(self, method: str, *args: Any) -> None:
+        try:
+            getattr(self._display, method)(*args)
+        except Exception as error:  # noqa: BLE001 - a closed stream, a front end that is gone, a user's own display
+            log.warning("the display failed and is switched off (%s: %s)", type(error).__name__, error)
+            self._display = Null()
+
+    def start(self, status: Status) -> None:
+        self._try("start", status)
+
+    def update(self, status: Status) -> None:
+        self._try("update", status)
+
+    def line(self, text: str) -> None:
+        self._try("line", text)
+
+    def close(self, status: Status, run: Run | None) -> None:
+        self._try("close", status, run)
 
 
 def choose(display: bool | Display = True) -> Display:

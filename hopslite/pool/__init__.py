@@ -46,8 +46,8 @@ class Pool(Protocol):
     def size(self) -> int:
         """Slots that are connected, busy ones included."""
 
-    def submit(self, spec: Spec) -> None:
-        """Run a trial on a free slot."""
+    def submit(self, spec: Spec) -> bool:
+        """Run a trial on a free slot; False when the last one has been lost meanwhile."""
 
     def wait(self, timeout: float) -> Sequence[Event]:
         """Block until something happened or a slot became free, for `timeout` seconds at most."""

@@ -20,10 +20,10 @@ from multiprocessing.connection import Connection, answer_challenge, deliver_cha
 from typing import Any
 
 from ..errors import InvalidArguments
+from ._task import HANDSHAKE_SECONDS, ClientLink, shut
 
 __all__ = ["ClientLink", "Peer", "Server", "parse_ports"]
 
-HANDSHAKE_SECONDS = 10.0
 SILENCE_SECONDS = 30.0  # a slot says something every 2 s; after this much silence it counts as lost
 MAX_FRAME = 64 << 20
 _LENGTH = struct.Struct("!i")
@@ -140,7 +140,7 @@ class Server:
 
     def _authenticate(self, stranger: socket.socket) -> None:
         stranger.setblocking(True)
-        guard = threading.Timer(HANDSHAKE_SECONDS, _shut, [stranger])
+        guard = threading.Timer(HANDSHAKE_SECONDS, shut, [stranger])
         guard.daemon = True
         guard.start()
         link = Connection(os.dup(stranger.fileno()))
@@ -164,8 +164,11 @@ class Server:
 
     async def _watch(self) -> None:
         while True:
+            asleep = time.monotonic()
             await asyncio.sleep(SILENCE_SECONDS / 6)
             limit = time.monotonic() - SILENCE_SECONDS
+            if time.monotonic() - asleep > SILENCE_SECONDS / 2:
+                continue  # this process itself was stopped; what slots have said meanwhile is still to be read
             for peer in list(self._peers):
                 if peer.last_heard < limit:
                     peer.drop()
@@ -192,36 +195,3 @@ def _listen(host: str, ports: range) -> socket.socket:
     raise InvalidArguments(
         "channel_port", [f"no free port among {ports[0]}-{ports[-1]} on {host} ({failure}); choose others"]
     )
-
-
-def _shut(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-
-
-class ClientLink:
-    """The slot's end."""
-
-    def __init__(self, address: tuple[str, int], key: bytes) -> None:
-        connected = socket.create_connection(address, timeout=HANDSHAKE_SECONDS)
-        connected.settimeout(None)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._link = Connection(connected.detach())
-        self._sending = threading.Lock()
-        answer_challenge(self._link, key)
-        deliver_challenge(self._link, key)
-
-    def fileno(self) -> int:
-        return self._link.fileno()
-
-    def send(self, message: dict[str, Any]) -> None:
-        frame = json.dumps(message).encode()
-        with self._sending:
-            self._link.send_bytes(frame)
-
-    def receive(self) -> dict[str, Any]:
-        message: dict[str, Any] = json.loads(self._link.recv_bytes())
-        return message
-
-    def close(self) -> None:
-        self._link.close()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +33,7 @@ def session(given: Any = None) -> Any:
     from pyspark.sql import SparkSession
 
     if given is not None:
-        if type(given).__module__.startswith("pyspark.sql.connect"):
+        if _is_connect(given):
             raise InvalidArguments(
                 "spark", ["a Spark Connect session cannot run trials; connect to the cluster directly"]
             )
@@ -42,17 +44,29 @@ def session(given: Any = None) -> Any:
         return given
     active = SparkSession.getActiveSession()
     if active is not None:
-        return active
+        return session(active)  # with the same checks
     if SparkContext._active_spark_context is not None:
         return SparkSession(SparkContext._active_spark_context)
     problem = None if os.environ.get("PYSPARK_GATEWAY_PORT") else _java.problem(__version__)
     if problem:
         raise SparkUnavailable(problem)
-    with _this_interpreter():
+    with _this_interpreter(), _same_interrupt_handler():
         try:
             return _new_session()
         except Exception as error:
             raise SparkUnavailable(f"Spark did not start: {error}") from error
+
+
+@contextlib.contextmanager
+def _same_interrupt_handler() -> Iterator[None]:
+    """A new SparkContext takes over Ctrl-C; a program that has not asked for one keeps its own."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
 
 
 def _new_session() -> Any:
@@ -67,6 +81,10 @@ def _new_session() -> Any:
     if conf.get("spark.app.name", "pyspark-shell") == "pyspark-shell":
         conf.setAppName("hopslite")
     return SparkSession.builder.config(conf=conf).getOrCreate()
+
+
+def _is_connect(given: Any) -> bool:
+    return type(given).__module__.startswith("pyspark.sql.connect")
 
 
 @contextlib.contextmanager
@@ -107,11 +125,11 @@ class Cluster:
         from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
 
         gpus = 0.0 if self._gpus is None else float(self._gpus)
-        same_cpus = self._cpus in (None, int(self.conf("spark.task.cpus", "1")))
+        same_cpus = self._cpus in (None, self._task_cpus())
         same_gpus = self._gpus is None or gpus == float(self.conf("spark.task.resource.gpu.amount", "0"))
         if same_cpus and same_gpus:
             return None
-        requests = TaskResourceRequests().cpus(self._cpus or int(self.conf("spark.task.cpus", "1")))
+        requests = TaskResourceRequests().cpus(self._cpus or self._task_cpus())
         if gpus:
             requests = requests.resource("gpu", gpus)
         return ResourceProfileBuilder().require(requests).build
@@ -137,7 +155,7 @@ class Cluster:
 
     def _cores(self) -> int | None:
         if self.local:
-            return int(self.context.defaultParallelism)
+            return int(self.context._jsc.sc().maxNumConcurrentTasks(self._java_profile())) * self._task_cpus()
         cores = self.conf("spark.executor.cores")
         if cores.isdigit():
             return int(cores)
@@ -162,22 +180,28 @@ class Cluster:
     def capacity(self) -> int:
         """How many trials fit at once at the moment; with dynamic allocation, at its maximum."""
         if self.local:
-            limits = [int(self.context.defaultParallelism) // (self._cpus or 1)]
+            limits = [(self._cores() or 1) // (self._cpus or self._task_cpus())]
             if self._gpus:
                 limits.append(len(self.local_gpus) // self._gpus)
             return max(1, min(limits))
         scala = self.context._jsc.sc()
-        profile = self.profile._java_resource_profile if self.profile else None
-        if profile is None:
-            profile = scala.resourceProfileManager().defaultResourceProfile()
-        else:
-            scala.resourceProfileManager().addResourceProfile(profile)  # Spark itself does so with its first job
-        now = int(scala.maxNumConcurrentTasks(profile))
+        now = int(scala.maxNumConcurrentTasks(self._java_profile()))
         if self.conf("spark.dynamicAllocation.enabled") != "true":
             return max(1, now)
         executors = self.conf("spark.dynamicAllocation.maxExecutors", "1000")
-        per_executor = max(1, (self._cores() or 1) // (self._cpus or int(self.conf("spark.task.cpus", "1"))))
+        per_executor = max(1, (self._cores() or 1) // (self._cpus or self._task_cpus()))
         return max(1, now, min(int(executors), 1000) * per_executor)
+
+    def _task_cpus(self) -> int:
+        return int(self.conf("spark.task.cpus", "1"))
+
+    def _java_profile(self) -> Any:
+        manager = self.context._jsc.sc().resourceProfileManager()
+        if self.profile is None:
+            return manager.defaultResourceProfile()
+        profile = self.profile._java_resource_profile
+        manager.addResourceProfile(profile)  # Spark itself does so with its first job
+        return profile
 
     def gpus_of_slot(self, index: int) -> list[str] | None:
         """In local mode, where Spark assigns none: the addresses for one of several slots side by side."""

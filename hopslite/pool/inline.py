@@ -55,8 +55,9 @@ class Inline:
     def size(self) -> int:
         return 1
 
-    def submit(self, spec: Spec) -> None:
+    def submit(self, spec: Spec) -> bool:
         self._waiting.append(spec)
+        return True
 
     def wait(self, timeout: float) -> Sequence[Event]:
         if not self._waiting:

@@ -10,22 +10,23 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from .._trial import Event, Result, Spec, State
 from ..errors import InvalidArguments, SparkUnavailable
 from ..runtime.job import Job
-from ..runtime.slot import serve
 from . import Resources
-from ._channel import ClientLink, Peer, Server, parse_ports
+from ._channel import Peer, Server, parse_ports
 from ._session import Cluster, session
+from ._task import run_slot
 
 __all__ = ["Spark"]
 
 log = logging.getLogger(__name__)
 
 RESIZE_SECONDS = 5.0  # how often the cluster is asked whether it has grown
+HOW_TO_REACH = "executors must reach spark.driver.host on the ports of channel_port (HOPSLITE_CHANNEL_PORT)"
 STOPPED = "the Spark session was stopped while the run went on"
 MAX_START_FAILURES = 3  # jobs in a row that end without a slot having connected
 
@@ -74,7 +75,7 @@ class Spark:
     def start(self, job: Job, label: str) -> None:
         self._job, self._label = job, label
         self._task = functools.partial(
-            _slot_task, address=(self._host, self._server.address[1]), key=self._server.key, job=job
+            run_slot, address=(self._host, self._server.address[1]), key=self._server.key, job=job
         )
         self._group = f"hopslite-{job.run_id}"
 
@@ -110,6 +111,7 @@ class Spark:
         with self._lock:
             surplus = len(self._connected) - slots
             leaving = [self._idle.pop() for _ in range(min(surplus, len(self._idle)))] if surplus > 0 else []
+            self._connected.difference_update(leaving)
         for peer in leaving:
             peer.send({"type": "exit"})
 
@@ -121,26 +123,29 @@ class Spark:
     def size(self) -> int:
         return len(self._connected)
 
-    def submit(self, spec: Spec) -> None:
+    def submit(self, spec: Spec) -> bool:
         with self._lock:
+            if not self._idle:
+                return False
             peer = self._idle.popleft()
             self._busy[peer] = spec
         peer.send({"type": "run", "spec": spec.to_json()})
+        return True
 
     def wait(self, timeout: float) -> Sequence[Event]:
         events: list[Event] = []
         with contextlib.suppress(queue.Empty):
-            self._take(self._inbox.get(timeout=timeout), events)
+            item = self._inbox.get(timeout=timeout) if timeout > 0 else self._inbox.get_nowait()
             while True:
-                self._take(self._inbox.get_nowait(), events)
+                if isinstance(item, SparkUnavailable):
+                    if events:  # what came before it counts
+                        self._inbox.put(item)
+                        break
+                    raise item
+                if item is not None:
+                    events.append(item)
+                item = self._inbox.get_nowait()
         return events
-
-    @staticmethod
-    def _take(item: Event | SparkUnavailable | None, events: list[Event]) -> None:
-        if isinstance(item, SparkUnavailable):
-            raise item
-        if item is not None:
-            events.append(item)
 
     def kill(self, trial_id: str, why: str) -> None:
         with self._lock:
@@ -182,8 +187,10 @@ class Spark:
                 rdd = context.parallelize([index], 1)
                 if self._cluster.profile is not None:
                     rdd = rdd.withResources(self._cluster.profile)
-                rdd.mapPartitions(task).collect()
-                break
+                complaints = rdd.mapPartitions(task).collect()
+                if not complaints or self._closed.is_set():
+                    break
+                raise SparkUnavailable(f"{complaints[0]}; {HOW_TO_REACH}")
             except Exception as error:  # noqa: BLE001 - Py4J raises anything; a slot's failure must not end the run
                 if self._closed.wait(0.5):  # the run is ending, or an interrupt has cancelled Spark's jobs
                     break
@@ -205,7 +212,9 @@ class Spark:
     def _on_message(self, peer: Peer, message: dict[str, Any]) -> None:
         kind, now = message["type"], time.time()
         trial = message.get("trial")
-        if kind == "ready":
+        if kind == "ready" and self._closed.is_set():
+            peer.send({"type": "exit"})
+        elif kind == "ready":
             with self._lock:
                 self._connected.add(peer)
                 self._idle.append(peer)
@@ -254,42 +263,3 @@ def _explain(error: BaseException) -> str:
         return "hopslite is not installed where the executors' Python is; install it there, or ship it with --py-files"
     errors = [line for line in lines if "Error" in line.split(":")[0] and not line.startswith(("at ", "File "))]
     return (errors[-1] if errors else lines[0] if lines else type(error).__name__)[:500]
-
-
-def _slot_task(
-    _partition: Iterable[int],
-    *,
-    address: tuple[str, int],
-    key: bytes,
-    job: Job,
-    gpus: list[str] | None = None,
-) -> Iterator[int]:
-    """What Spark runs on an executor."""
-    from pyspark import TaskContext
-
-    context = TaskContext.get()
-    assigned = context.resources().get("gpu") if context else None
-    if assigned is not None:
-        gpus = list(assigned.addresses)
-    elif job.gpus is not None and gpus is None:
-        gpus = []
-    try:
-        link = ClientLink(address, key)
-    except ConnectionRefusedError:
-        return iter(())  # the run has ended while this task waited in the queue
-    try:
-        serve(_Identified(link, {"host": socket.gethostname(), "gpus": gpus}), job, gpus)
-    finally:
-        link.close()
-    return iter(())
-
-
-class _Identified:
-    """A link that adds where it is to `started` messages."""
-
-    def __init__(self, link: ClientLink, identity: dict[str, Any]) -> None:
-        self._link, self._identity = link, identity
-        self.fileno, self.receive = link.fileno, link.receive
-
-    def send(self, message: dict[str, Any]) -> None:
-        self._link.send({**message, **self._identity} if message["type"] == "started" else message)

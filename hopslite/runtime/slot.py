@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import wait
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ from .zygote import Zygote
 __all__ = ["Link", "serve"]
 
 BEAT_SECONDS = 2.0
+IDLE_SECONDS = 60.0
 TAIL_SECONDS = 0.25
 GRACE_SECONDS = 10.0  # between a trial's result and the end of its process
 
@@ -52,13 +54,31 @@ def serve(link: Link, job: Job, gpus: list[str] | None) -> None:
     if gpus is not None:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     runner = _ProcessRunner if job.isolation == "process" else _InlineRunner
-    slot = runner(link, job, environment)
+    with _beating(link):
+        slot = runner(link, job, environment)
+        try:
+            with contextlib.suppress(EOFError, OSError):
+                link.send({"type": "ready"})
+                slot.loop()
+        finally:
+            slot.close()
+
+
+@contextlib.contextmanager
+def _beating(link: Link) -> Iterator[None]:
+    """Tell the driver that this slot is alive, also while it copies files or runs a trial itself."""
+    closing = threading.Event()
+
+    def beat() -> None:
+        with contextlib.suppress(OSError):
+            while not closing.wait(BEAT_SECONDS):
+                link.send({"type": "beat"})
+
+    threading.Thread(target=beat, name="hopslite-beat", daemon=True).start()
     try:
-        with contextlib.suppress(EOFError, OSError):
-            link.send({"type": "ready"})
-            slot.loop()
+        yield
     finally:
-        slot.close()
+        closing.set()
 
 
 def _check_run_directory(job: Job) -> None:
@@ -82,7 +102,6 @@ class _ProcessRunner:
         self._preload_environment: dict[str, str] = {}
         self._trial: RunningTrial | None = None
         self._next_sample = self._next_tail = NEVER
-        self._next_beat = time.monotonic() + BEAT_SECONDS
 
     def loop(self) -> None:
         while True:
@@ -102,8 +121,9 @@ class _ProcessRunner:
 
     def _next_wake(self) -> float:
         trial = self._trial
-        mine = (trial.deadline, trial.kill_at, self._next_sample, self._next_tail) if trial else ()
-        return min(self._next_beat, *mine) if mine else self._next_beat
+        if trial is None:
+            return time.monotonic() + IDLE_SECONDS
+        return min(trial.deadline, trial.kill_at, self._next_sample, self._next_tail)
 
     def _from_driver(self, message: dict[str, Any]) -> bool:
         if message["type"] == "exit":
@@ -187,9 +207,6 @@ class _ProcessRunner:
 
     def _on_time(self) -> None:
         now = time.monotonic()
-        if now >= self._next_beat:
-            self._next_beat = now + BEAT_SECONDS
-            self._link.send({"type": "beat"})
         trial = self._trial
         if trial is None:
             return
@@ -252,13 +269,6 @@ class _InlineRunner:
         sys.path += [entry for entry in job.import_path if entry not in sys.path]
         self._loaded = deserialize(job.payload)
         self._work = WorkDir(job.directory, job.local_logdir)
-        self._closing = threading.Event()
-        threading.Thread(target=self._beat, name="hopslite-beat", daemon=True).start()
-
-    def _beat(self) -> None:
-        with contextlib.suppress(OSError):
-            while not self._closing.wait(BEAT_SECONDS):
-                self._link.send({"type": "beat"})
 
     def loop(self) -> None:
         while (message := self._link.receive())["type"] != "exit":
@@ -285,7 +295,6 @@ class _InlineRunner:
         self._link.send({"type": "ended", "result": json_safe(result.to_json())})
 
     def close(self) -> None:
-        self._closing.set()
         self._work.remove()
         for name, value in self._before.items():  # Spark uses this process again
             if value is None:

@@ -26,7 +26,7 @@ class WorkDir:
 
     def __init__(self, mirrored: str, local_logdir: bool) -> None:
         self._mirrored = mirrored
-        self.root = tempfile.mkdtemp(prefix="hopslite-")
+        self.root = tempfile.mkdtemp(prefix="hopslite-", dir=_scratch())
         self.cwd = os.path.join(self.root, "cwd")
         self.logdir = os.path.join(self.root, "logdir") if local_logdir else None
 
@@ -51,11 +51,20 @@ class WorkDir:
     def set_aside(self) -> str:
         """Keep what is here from being used again or removed; returns where it is now."""
         kept = f"{self.root}-kept-{secrets.token_hex(3)}"
-        os.rename(self.root, kept)
+        try:
+            os.rename(self.root, kept)
+        except OSError:
+            return f"{self.root}, if that is still there,"
         return kept
 
     def remove(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _scratch() -> str | None:
+    """Spark's own scratch directory, which it removes whatever becomes of this process; None: the usual one."""
+    folder = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0]
+    return folder if folder and os.access(folder, os.W_OK) else None
 
 
 def _move_new(source: str, target: str, shown: str) -> None:

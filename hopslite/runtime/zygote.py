@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -246,6 +247,8 @@ def _run_trial(
     tell(result=result.to_json(), modules=sorted(loaded_frameworks() - already), environment=changed())
     # As a normal exit would: writers flush, loggers close. Finalising the interpreter itself is slow and can crash
     # inside frameworks, so it is left out.
+    with contextlib.suppress(BaseException):
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

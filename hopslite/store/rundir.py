@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import secrets
 import time
-import urllib.parse
+from collections.abc import Iterator
 from typing import Any
 
 import fsspec
@@ -16,37 +18,48 @@ from fsspec.implementations.local import LocalFileSystem
 from .._trial import json_safe
 from ..errors import StoreError
 
-__all__ = ["Project", "RunDir"]
+__all__ = ["USER_INFO", "Project", "RunDir"]
+
+USER_INFO = re.compile(r"(?<=://)[^/\s]+@")
+FOLDER_BYTES = 100  # a name's part of a folder's name; file systems allow 255 bytes, some less
+_FORBIDDEN = re.compile(r'[%/\\:*?"<>|\x00-\x1f\x7f]|^\.')
 
 
 class RunDir:
     """One directory on one file system; paths of its methods are relative to it.
 
-    Safe from many threads. Whole files are replaced atomically where the file system can.
+    Safe from many threads. Whole files are replaced atomically where the file system can. Whatever a file system of
+    fsspec raises comes out as an `OSError`.
     """
 
     def __init__(self, url: str) -> None:
         try:
             self.fs, self._root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise StoreError(f"cannot open {url!r}: {error}") from error
+        except Exception as error:  # each file system has exceptions of its own
+            raise StoreError(USER_INFO.sub("", f"cannot open {url!r}: {_brief(error)}")) from error
         self.is_local = isinstance(self.fs, LocalFileSystem)
+        scheme, separator, rest = url.partition("://")
+        self._given = scheme + separator + rest.rstrip("/")  # fsspec's own form of it may lack host and port
         if self.is_local:
             self._root = os.path.abspath(self._root)
         self._root = self._root.rstrip("/") or "/"
 
     def __repr__(self) -> str:
-        return f"RunDir({self.url!r})"
+        return f"RunDir({self.shown!r})"
 
     @property
     def url(self) -> str:
         """The directory itself: a plain absolute path when it is local, otherwise a URL."""
         return self.path()
 
+    @property
+    def shown(self) -> str:
+        """`url` without a user's name and password, for people and records."""
+        return USER_INFO.sub("", self.url)
+
     def path(self, *parts: str) -> str:
         """The path or URL of something in the directory, as user code would open it."""
-        full = "/".join((self._root, *parts))
-        return full if self.is_local else self.fs.unstrip_protocol(full)
+        return "/".join((self._root if self.is_local else self._given, *parts))
 
     def sub(self, *parts: str) -> RunDir:
         return RunDir(self.path(*parts))
@@ -54,29 +67,43 @@ class RunDir:
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
 
+    @contextlib.contextmanager
+    def _failures_of(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            raise
+        except Exception as error:  # each file system has exceptions of its own
+            raise StoreError(USER_INFO.sub("", f"{self.path(name)}: {_brief(error)}")) from error
+
     def exists(self, name: str = "") -> bool:
-        return bool(self.fs.exists(self._at(name)))
+        with self._failures_of(name):
+            return bool(self.fs.exists(self._at(name)))
 
     def list(self, name: str = "") -> list[str]:
         """The names in a directory, sorted; none when it does not exist."""
-        if not self.is_local:
-            self.fs.invalidate_cache()
         try:
-            return sorted(os.path.basename(p.rstrip("/")) for p in self.fs.ls(self._at(name), detail=False))
+            with self._failures_of(name):
+                if not self.is_local:
+                    self.fs.invalidate_cache()
+                return sorted(os.path.basename(p.rstrip("/")) for p in self.fs.ls(self._at(name), detail=False))
         except FileNotFoundError:
             return []
 
-    def makedirs(self, name: str = "") -> None:
-        self.fs.makedirs(self._at(name), exist_ok=True)
+    def makedirs(self, name: str = "", exist_ok: bool = True) -> None:
+        with self._failures_of(name):
+            self.fs.makedirs(self._at(name), exist_ok=exist_ok)
 
     def read_bytes(self, name: str) -> bytes:
-        return bytes(self.fs.cat_file(self._at(name)))
+        with self._failures_of(name):
+            return bytes(self.fs.cat_file(self._at(name)))
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a whole file; a reader sees the old one or the new one, never a part."""
         target = self._at(name)
         if not self.is_local:
-            self.fs.pipe_file(target, data)
+            with self._failures_of(name):
+                self.fs.pipe_file(target, data)
             return
         temporary = f"{target}.{secrets.token_hex(4)}.tmp"
         try:
@@ -95,16 +122,22 @@ class RunDir:
                 with open(self._at(name), "xb") as file:
                     file.write(data)
             else:
-                self.fs.pipe_file(self._at(name), data, mode="create")
+                with self._failures_of(name):
+                    self.fs.pipe_file(self._at(name), data, mode="create")
         except FileExistsError:
             return False
         return True
+
+    def _remove_if_empty(self) -> None:
+        with contextlib.suppress(OSError), self._failures_of(""):
+            self.fs.rmdir(self._root)
 
     def read_json(self, name: str) -> Any:
         return json.loads(self.read_bytes(name))
 
     def write_json(self, name: str, value: Any) -> None:
-        self.write_bytes(name, (json.dumps(value, indent=2, default=json_safe) + "\n").encode())
+        text = json.dumps(json_safe(value, strict=True), indent=2, allow_nan=False)
+        self.write_bytes(name, f"{text}\n".encode())
 
 
 class Project(RunDir):
@@ -122,16 +155,20 @@ class Project(RunDir):
             self.makedirs("Experiments")
             run_id = _new_run_id()
             run = self.sub("Experiments", run_id)
-            run.fs.makedirs(run._root, exist_ok=False)
-            return run_id, self._claim_version(name, run_id), run
+            run.makedirs(exist_ok=False)
+            with contextlib.ExitStack() as undo:
+                undo.callback(run._remove_if_empty)
+                version = self._claim_version(name, run_id)
+                undo.pop_all()
+            return run_id, version, run
         except (OSError, ValueError) as error:
             raise StoreError(
-                f"the project directory {self.url} cannot be written ({error}); choose another with project=, "
+                f"the project directory {self.shown} cannot be written ({error}); choose another with project=, "
                 "HOPSLITE_PROJECT or hopslite.toml"
             ) from error
 
     def _claim_version(self, name: str, run_id: str) -> int:
-        folder = f"Experiments/.versions/{urllib.parse.quote(name, safe=' ')}"
+        folder = f"Experiments/.versions/{_as_folder(name)}"
         self.makedirs(folder)
         taken = [int(entry) for entry in self.list(folder) if entry.isdigit()]
         version = max(taken, default=0) + 1
@@ -146,19 +183,22 @@ class Project(RunDir):
         try:
             self.makedirs()
             self.write_bytes(probe, b"")
-            self.fs.rm_file(self._at(probe))
+            with self._failures_of(probe):
+                self.fs.rm_file(self._at(probe))
             for folder in made:
                 with contextlib.suppress(OSError):  # somebody else has put something there meanwhile
                     os.rmdir(folder)
-        except (OSError, ValueError, ImportError) as error:
-            return [f"the project directory {self.url} cannot be written: {error}"]
+        except (OSError, ValueError) as error:
+            return [f"the project directory {self.shown} cannot be written: {error}"]
         return []
 
     def run(self, run_id: str) -> RunDir:
         """The directory of an existing run."""
         found = self.sub("Experiments", run_id)
         if not found.exists("run.json"):
-            raise StoreError(f"there is no run {run_id!r} in {self.url}; runs: {', '.join(self.runs()[-5:]) or 'none'}")
+            raise StoreError(
+                f"there is no run {run_id!r} in {self.shown}; runs: {', '.join(self.runs()[-5:]) or 'none'}"
+            )
         return found
 
     def runs(self) -> list[str]:
@@ -173,6 +213,21 @@ def _missing_folders(path: str) -> list[str]:
         missing.append(path)
         path = os.path.dirname(path)
     return missing
+
+
+def _as_folder(name: str) -> str:
+    """A folder's name for a run's name, another one for each; short enough for any file system."""
+    folder = _FORBIDDEN.sub(lambda found: f"%{ord(found[0]):02X}", name)
+    if len(folder.encode()) <= FOLDER_BYTES:
+        return folder
+    start = folder.encode()[: FOLDER_BYTES - 20].decode(errors="ignore")
+    return f"{start}%~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def _brief(error: Exception) -> str:
+    """What happened, in one line; a library that is not found fills pages."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _new_run_id() -> str:

@@ -12,20 +12,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .rundir import RunDir
+from .rundir import USER_INFO, RunDir
 
 __all__ = ["redacted", "save_snapshot"]
 
 _SECRET = re.compile(
-    r"secret|password|passwd|token|credential|(access|api|account)[._-]?key|authkey|private", re.IGNORECASE
+    r"(?i:secret|password|passwd|passphrase|token|credential|(access|api|account)[._-]?key|authkey|private)"
+    r"|(?i:fs\.azure\.sas\.|(?<![a-z])sig=|signature=|[._-]auth$)"
+    r"|(?i:(?<!executorEnv)[._-]pwd(?![a-z])|(?<![a-z])pwd=)"  # the variable PWD is the working directory
+    r"|PASS|Pass(?![A-Za-z])|(?<![A-Za-z])pass(?![A-Za-z])|Pwd"
 )
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def redacted(settings: dict[str, str]) -> dict[str, str]:
     """Settings without the values of those whose name or form says that they are secret."""
     return {
-        key: "(redacted)" if _SECRET.search(key) or _SECRET.search(str(value)) else _USER_INFO.sub("", str(value))
+        key: "(redacted)" if _SECRET.search(key) or _SECRET.search(str(value)) else USER_INFO.sub("", str(value))
         for key, value in sorted(settings.items())
     }
 
@@ -93,7 +95,7 @@ def _save_git(run: RunDir) -> None:
         changed = [line[3:] for line in _output("git", "status", "--porcelain").splitlines()]
         remote = ""
         with contextlib.suppress(subprocess.CalledProcessError):
-            remote = _USER_INFO.sub("", _output("git", "config", "--get", "remote.origin.url").strip())
+            remote = USER_INFO.sub("", _output("git", "config", "--get", "remote.origin.url").strip())
         run.write_json("git.json", {"commit": commit, "branch": branch, "remote": remote, "changed": changed})
 
 

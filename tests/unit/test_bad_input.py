@@ -14,6 +14,8 @@ import pytest
 from observe import files_below
 
 from hopslite import errors, experiment, space
+from hopslite.pool import Resources
+from hopslite.pool.inline import Inline
 
 LOCK = threading.Lock()
 NAN = float("nan")
@@ -177,8 +179,43 @@ def test_an_unwritable_project_is_refused(tmp_path: Path, pool: str) -> None:
 
 
 def test_a_project_on_an_unknown_file_system_is_refused(pool: str) -> None:
-    with pytest.raises((errors.InvalidArguments, errors.StoreError), match="nosuchprotocol"):
-        grid(train, GRID, project="nosuchprotocol://x/y", pool=pool, display=False)
+    error = refused(grid, train, GRID, project="nosuchprotocol://x/y", parallelism=-1, pool=pool)
+    assert "nosuchprotocol" in str(error)
+    assert "parallelism" in str(error)
+
+
+class BytesPath:
+    def __fspath__(self) -> bytes:
+        return b"x"
+
+
+@pytest.mark.parametrize("given", [5, "", b"x", BytesPath(), ["x"]])
+def test_a_project_that_is_no_path_is_refused(
+    given: Any, pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = refused(grid, train, GRID, project=given, seed=-1, pool=pool)
+    assert [problem.partition("=")[0] for problem in error.problems] == ["seed", "project"]
+    assert files_below(tmp_path) == set()
+
+
+class HalfAPool:
+    def start(self, job: Any, label: str) -> None:
+        raise AssertionError
+
+    want = submit = wait = kill = start
+
+
+@pytest.mark.parametrize("given", [object(), None, 3, HalfAPool(), Inline])
+def test_a_pool_that_is_none_is_refused(given: Any, project: str, tmp_path: Path) -> None:
+    error = refused(grid, train, GRID, pool=given, seed=-1)
+    assert [problem.partition("=")[0] for problem in error.problems] == ["seed", "pool"]
+    assert "submit" in str(error)
+    assert files_below(tmp_path) == set()
+
+
+def test_a_pool_can_be_an_object(project: str) -> None:
+    assert grid(train, GRID, pool=Inline(Resources()), display=False).best_metric == 0.2
 
 
 def test_nothing_is_left_of_a_project_that_was_not_there(tmp_path: Path, pool: str) -> None:

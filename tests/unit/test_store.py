@@ -12,8 +12,11 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from observe import eventually, files_below
 
 from hopslite._trial import Event, Result, Spec, State
@@ -99,8 +102,88 @@ class TestRunDir:
         assert run.list() == ["x"]
 
     def test_an_unknown_file_system_is_told(self) -> None:
-        with pytest.raises(StoreError, match="nosuch"):
-            RunDir("nosuch://x")
+        with pytest.raises(StoreError, match="nosuch") as caught:
+            RunDir("nosuch://joe:hunter@2@host/x")
+        assert "hunter" not in str(caught.value)
+        assert "2@" not in str(caught.value)
+
+    def test_host_and_port_stay_in_the_url(self) -> None:
+        project = RunDir("webhdfs://node:9870/user/x/")
+        assert project.url == "webhdfs://node:9870/user/x"
+        assert project.path("a", "b") == "webhdfs://node:9870/user/x/a/b"
+        trial = project.sub("a", "b")
+        assert trial.url == project.path("a", "b")
+        assert (trial.fs.storage_options["host"], trial.fs.storage_options["port"]) == ("node", 9870)
+
+    def test_the_root_of_a_file_system(self) -> None:
+        name = uuid.uuid4().hex
+        for root in ("memory://", "memory:///"):
+            project = RunDir(root)
+            assert project.path(name) == f"memory:///{name}"
+            project.write_bytes(name, b"x")
+            assert project.read_bytes(name) == b"x"
+            assert name in project.list()
+        project.fs.rm(f"/{name}")
+        assert RunDir("webhdfs://node:1/").path("x") == "webhdfs://node:1/x"
+
+    def test_a_local_url_becomes_a_plain_path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        for given in (f"file://{tmp_path}/p/", f"{tmp_path}/p", "p", "./p/"):
+            assert RunDir(given).path("a") == str(tmp_path / "p" / "a")
+
+    def test_credentials_are_not_shown(self) -> None:
+        project = RunDir("webhdfs://joe:hunter2@node:9870/user/x")
+        assert project.path("a") == "webhdfs://joe:hunter2@node:9870/user/x/a"
+        assert project.shown == "webhdfs://node:9870/user/x"
+        assert "hunter2" not in repr(project)
+
+    def test_what_a_file_system_raises_is_an_os_error(self, foreign: type[Foreign]) -> None:
+        run = RunDir("foreign://x")
+        run.write_bytes("a", b"1")
+        foreign.broken = True
+        for call in (run.exists, run.read_bytes, run.list, run.makedirs):
+            with pytest.raises(StoreError, match="out of order"):
+                call("a")
+        for write in (run.write_bytes, run.create):
+            with pytest.raises(StoreError, match="out of order"):
+                write("a", b"2")
+        assert len(Project("foreign://x").check_writable()) == 1
+        foreign.broken = False
+        assert run.read_bytes("a") == b"1"
+
+    def test_json_is_strict(self, run: RunDir) -> None:
+        def refuse(name: str) -> NoReturn:
+            raise AssertionError(name)
+
+        endless = float("inf")
+        run.write_json("x", {"a": [float("nan"), endless, -endless, 0.5], "state": State.FAILED, "e": {1: (2, None)}})
+        found = json.loads(run.read_bytes("x"), parse_constant=refuse)
+        assert found == {"a": ["NaN", "Infinity", "-Infinity", 0.5], "state": "FAILED", "e": {"1": [2, None]}}
+
+
+class Foreign(MemoryFileSystem):
+    """A file system with exceptions of its own."""
+
+    protocol = "foreign"
+    broken = False
+    store: dict[str, Any] = {}
+    pseudo_dirs = [""]
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise RuntimeError("out of order")
+
+    def __getattribute__(self, name: str) -> Any:
+        calls = ("exists", "cat_file", "pipe_file", "ls", "makedirs", "rm_file", "rmdir")
+        return super().__getattribute__("_refuse" if name in calls and type(self).broken else name)
+
+
+@pytest.fixture
+def foreign() -> Iterator[type[Foreign]]:
+    fsspec.register_implementation("foreign", Foreign, clobber=True)
+    Foreign.store.clear()
+    Foreign.broken = False
+    yield Foreign
+    Foreign.broken = False
 
 
 @pytest.fixture
@@ -123,6 +206,24 @@ class TestProject:
         made = [project.new_run(name)[1] for name in ("a", "a", "b", "a b", "a", "é", "é", "a%20b")]
         assert made == [1, 2, 1, 1, 3, 1, 2, 1]
         assert len(project.runs()) == 8
+
+    @pytest.mark.parametrize(
+        "name", ["学" * 200, "学" * 199 + "x", "." * 3, ".hidden", "a:b*?", "%2F", "é" * 51, "x" * 200]
+    )
+    def test_any_name_has_versions(self, folder: str, name: str) -> None:
+        project = Project(folder)
+        assert [project.new_run(given)[1] for given in (name, name, f"{name[:-1]}y", name)] == [1, 2, 1, 3]
+        folders = project.list("Experiments/.versions")
+        assert len(folders) == 2
+        assert all(len(each.encode()) <= 100 and not each.startswith(".") for each in folders)
+
+    def test_a_version_that_cannot_be_claimed_leaves_no_run(self, folder: str) -> None:
+        project = Project(folder)
+        project.makedirs("Experiments")
+        project.write_bytes("Experiments/.versions", b"in the way")
+        with pytest.raises(StoreError, match="cannot be written"):
+            project.new_run("x")
+        assert project.runs() == []
 
     def test_run_ids_sort_by_time(self, folder: str) -> None:
         project = Project(folder)
@@ -291,6 +392,23 @@ class TestJournal:
         assert writer.close() is None
         assert events(run) == written
 
+    def test_any_failure_of_a_file_system_is_survived(
+        self, foreign: type[Foreign], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(journal, "FLUSH_SECONDS", 0.01)
+        run = RunDir("foreign://journal-of-a-run")
+        writer = JournalWriter(run)
+        foreign.broken = True
+        writer.append(event(0))
+        eventually(lambda: "out of order" in caplog.text, "a warning")
+        foreign.broken = False
+        eventually(lambda: events(run) == [event(0)], "the event")
+        foreign.broken = True
+        writer.append(event(1))
+        failure = writer.close()
+        assert isinstance(failure, OSError)
+        assert "out of order" in str(failure)
+
     def test_what_could_not_be_written_is_told(self, full_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(journal, "FLUSH_SECONDS", 0.01)
         writer = JournalWriter(RunDir(str(full_disk)))
@@ -330,6 +448,16 @@ class TestSnapshot:
             ("spark.sql.url", "jdbc:postgresql://joe:hunter2@db/x", "hunter2"),
             ("spark.jars.repositories", "https://joe:hunter2@repo/maven", "hunter2"),
             ("spark.app.submitArgs", "--conf spark.my.credentials=hunter2", "hunter2"),
+            ("spark.hadoop.fs.azure.sas.box.store.blob.core.windows.net", "?sv=1", "sv=1"),
+            ("spark.my.url", "https://store.blob.core.windows.net/box?sv=1&sig=hunter2", "hunter2"),
+            ("spark.redis.auth", "hunter2", "hunter2"),
+            ("spark.my.db.pwd", "hunter2", "hunter2"),
+            ("spark.executorEnv.DB_PWD", "hunter2", "hunter2"),
+            ("spark.executorEnv.PGPASS", "hunter2", "hunter2"),
+            ("spark.es.net.http.auth.pass", "hunter2", "hunter2"),
+            ("spark.my.keyStorePass", "hunter2", "hunter2"),
+            ("spark.my.url", "jdbc:sqlserver://db;user=joe;pwd=hunter2", "hunter2"),
+            ("spark.my.url", "ftp://joe:hunter@2@host/x", "2@"),
         ],
     )
     def test_secrets_are_left_out(self, key: str, value: str, secret: str) -> None:
@@ -337,6 +465,22 @@ class TestSnapshot:
         assert secret not in json.dumps(kept)
         assert key in kept
         assert kept["spark.executor.cores"] == "4"
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("spark.sql.warehouse.dir", "hdfs://node:8020/user/hive/warehouse"),
+            ("spark.sql.catalog.main.warehouse", "/data/design=1/config=2"),
+            ("spark.sql.streaming.checkpointLocation", "/data/checkpoints"),
+            ("spark.executor.extraClassPath", "/opt/compass/lib"),
+            ("spark.executorEnv.PWD", "/home/joe"),
+            ("spark.sql.parser.passthrough", "true"),
+            ("spark.authenticate", "true"),
+            ("spark.hadoop.fs.azure.account.auth.type", "OAuth"),
+        ],
+    )
+    def test_what_is_harmless_stays(self, key: str, value: str) -> None:
+        assert redacted({key: value}) == {key: value}
 
     def test_everything_is_recorded(self, run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MY_TOKEN", "tok3n-of-mine")

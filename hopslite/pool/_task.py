@@ -1,0 +1,100 @@
+"""What Spark runs on an executor: a slot, connected to the driver. Imports little, since every slot pays for it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
+from typing import Any
+
+from ..runtime.job import Job
+from ..runtime.slot import serve
+
+__all__ = ["HANDSHAKE_SECONDS", "ClientLink", "run_slot", "shut"]
+
+HANDSHAKE_SECONDS = 10.0
+
+
+def shut(connection: socket.socket) -> None:
+    """Wake whoever reads from it."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+class ClientLink:
+    """The slot's end."""
+
+    def __init__(self, address: tuple[str, int], key: bytes) -> None:
+        connected = socket.create_connection(address, timeout=HANDSHAKE_SECONDS)
+        connected.settimeout(None)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._link = Connection(os.dup(connected.fileno()))
+        self._sending = threading.Lock()
+        guard = threading.Timer(HANDSHAKE_SECONDS, shut, [connected])
+        guard.daemon = True
+        guard.start()
+        try:
+            answer_challenge(self._link, key)
+            deliver_challenge(self._link, key)
+        finally:
+            guard.cancel()
+            connected.close()
+
+    def fileno(self) -> int:
+        return self._link.fileno()
+
+    def send(self, message: dict[str, Any]) -> None:
+        frame = json.dumps(message).encode()
+        with self._sending:
+            self._link.send_bytes(frame)
+
+    def receive(self) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(self._link.recv_bytes())
+        return message
+
+    def close(self) -> None:
+        self._link.close()
+
+
+def run_slot(
+    _partition: Iterable[int],
+    *,
+    address: tuple[str, int],
+    key: bytes,
+    job: Job,
+    gpus: list[str] | None = None,
+) -> Iterator[str]:
+    """What Spark runs on an executor; yields why it could not serve, or nothing."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    assigned = context.resources().get("gpu") if context else None
+    if assigned is not None:
+        gpus = list(assigned.addresses)
+    elif job.gpus is not None and gpus is None:
+        gpus = []
+    try:
+        link = ClientLink(address, key)
+    except (OSError, EOFError, AuthenticationError) as error:
+        return iter([f"{socket.gethostname()} cannot reach the driver at {address[0]}:{address[1]} ({error!r})"])
+    try:
+        serve(_Identified(link, {"host": socket.gethostname(), "gpus": gpus}), job, gpus)
+    finally:
+        link.close()
+    return iter(())
+
+
+class _Identified:
+    """A link that adds where it is to `started` messages."""
+
+    def __init__(self, link: ClientLink, identity: dict[str, Any]) -> None:
+        self._link, self._identity = link, identity
+        self.fileno, self.receive = link.fileno, link.receive
+
+    def send(self, message: dict[str, Any]) -> None:
+        self._link.send({**message, **self._identity} if message["type"] == "started" else message)
