@@ -1,20 +1,23 @@
 """How busy slots are kept with uneven trials: the run's length against what list scheduling could reach.
 
-    python benchmarks/makespan.py [--trials N]
+    python benchmarks/makespan.py [--trials-per-slot N] [--repeats R]
 
 Trials sleep for log-normal times (median 0.3 s, sigma 1). The bound is list scheduling of the very same lengths in the
-very same order; beside it what batches with a barrier, as a `foreachPartition` job per generation has, would need.
+very same order on slots that are there from the moment at which hopslite's slots were; a run's start, in which Spark
+starts a Python process for each slot, is in a column of its own (on a cluster each slot has a core; here all share a
+few). Beside it what batches with a barrier, as a job for each generation has, would need.
 """
 
 from __future__ import annotations
 
 import argparse
 import heapq
+import os
 import random
 import time
 from collections.abc import Sequence
 
-from _common import project, session, table
+from _common import median, project, session, table
 
 from hopslite import experiment
 
@@ -24,9 +27,9 @@ def lengths(count: int, seed: int = 0) -> list[float]:
     return [0.3 * generator.lognormvariate(0, 1) for _ in range(count)]
 
 
-def list_schedule(times: Sequence[float], slots: int) -> float:
+def list_schedule(times: Sequence[float], ready: Sequence[float]) -> float:
     """The end of a schedule in which each trial goes to the slot that is free first."""
-    free = [0.0] * slots
+    free = sorted(ready)
     for length in times:
         heapq.heapreplace(free, free[0] + length)
     return max(free)
@@ -36,13 +39,13 @@ def batches(times: Sequence[float], slots: int) -> float:
     return sum(max(times[start : start + slots]) for start in range(0, len(times), slots))
 
 
-def sleep(number: int, length: float) -> float:
+def sleep(number: int, length: float) -> dict[str, float]:
     time.sleep(length)
-    return float(number)
+    return {"number": float(number), "slot": float(os.getppid())}
 
 
-def measured(times: Sequence[float], spark: object) -> float:
-    """From the first trial's start to the last one's end, with the gaps that hopslite leaves in between."""
+def measured(times: Sequence[float], slots: int, spark: object) -> tuple[float, float, float]:
+    """Seconds until all slots were there; the run's length; the bound."""
     with project() as folder:
         run = experiment.launch(
             sleep,
@@ -52,26 +55,32 @@ def measured(times: Sequence[float], spark: object) -> float:
             tracking_uri="off",
             display=False,
         )
-    begins = [trial.started_at for trial in run.trials]
-    ends = [trial.started_at + trial.duration for trial in run.trials]
-    return max(ends) - min(begins)
+    begin = run.started.timestamp()
+    first: dict[float, float] = {}
+    for trial in run.trials:
+        slot, at = trial.outputs["slot"], trial.started_at - begin
+        first[slot] = min(at, first.get(slot, at))
+    assert len(first) == slots, f"{len(first)} of {slots} slots came"
+    end = max(trial.started_at + trial.duration for trial in run.trials) - begin
+    return max(first.values()), end, list_schedule(times, list(first.values()))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials-per-slot", type=int, default=20)
+    parser.add_argument("--trials-per-slot", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     rows = []
     for slots in (2, 8, 32):
         times = lengths(slots * options.trials_per_slot)
-        bound = list_schedule(times, slots)
         with session(slots) as spark:
-            measured(times[:slots], spark)  # warm: Spark's workers are up
-            found = sorted(measured(times, spark) for _ in range(options.repeats))
-        middle = found[len(found) // 2]
-        rows.append([slots, len(times), bound, middle, f"{middle / bound:.3f}", f"{batches(times, slots) / bound:.2f}"])
-    head = ["slots", "trials", "list scheduling, s", "hopslite, s", "ratio", "batches with a barrier, ratio"]
+            found = [measured(times, slots, spark) for _ in range(options.repeats)]
+        ratios = sorted(end / bound for _, end, bound in found)
+        barrier = batches(times, slots) / list_schedule(times, [0.0] * slots)
+        middle = [median([run[column] for run in found]) for column in range(3)]
+        every = ", ".join(f"{ratio:.3f}" for ratio in ratios)
+        rows.append([slots, len(times), *middle, f"{median(ratios):.3f} ({every})", f"{barrier:.2f}"])
+    head = ["slots", "trials", "all slots there, s", "hopslite, s", "bound, s", "ratio (each run)", "barrier, ratio"]
     table("Makespan of uneven trials", head, rows)
 
 
