@@ -215,7 +215,7 @@ class _Study:
         self._recorder.emit(
             "asked",
             trial_id,
-            {"params": json_safe(trial.params), "generation": trial.generation, "logdir": spec.logdir},
+            {"params": json_safe(trial.params), "generation": trial.generation},
         )
         return trial
 

@@ -113,7 +113,7 @@ class Event(_Value):
     | kind | data |
     |---|---|
     | `run_started` | what `run.json` held at the start |
-    | `asked` | `params` (JSON form), `generation`, `logdir` |
+    | `asked` | `params` (JSON form), `generation` |
     | `started` | `host`, `attempt`, `gpus` |
     | `report` | `step`, `value` |
     | `sample` | system metrics by name: `cpu_percent`, `memory_mb`, `gpu0_percent`, … |

@@ -121,7 +121,7 @@ class Script:
     def trial(self, trial: str, reports: int = 3, **params: Any) -> None:
         """A trial that has started and reported."""
         params = {"lr": 0.5, "units": 3, "act": "relu", **params}
-        self.add("asked", trial, params=params, generation=1, logdir=self.run.path("trials", trial))
+        self.add("asked", trial, params=params, generation=1)
         self.add("started", trial, host="worker", attempt=0, gpus=[])
         for step in range(reports):
             self.add("report", trial, step=step, value=step / 4)

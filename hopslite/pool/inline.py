@@ -83,7 +83,7 @@ class Inline:
             if logdir != directory:
                 shutil.copytree(logdir, directory, dirs_exist_ok=True)
             if not run.is_local:
-                run.fs.put(f"{directory}/", f"{run.url}/", recursive=True)
+                run.upload(directory)
         finally:
             if scratch:
                 shutil.rmtree(scratch, ignore_errors=True)

@@ -44,7 +44,7 @@ class Place:
         try:
             self.work.keep(self.directory)
             if not self.run.is_local:
-                self.run.fs.put(self.directory.rstrip("/") + "/", self.run.url.rstrip("/") + "/", recursive=True)
+                self.run.upload(self.directory)
                 shutil.rmtree(self.directory)
         except (OSError, ValueError, shutil.Error) as error:
             return [f"files could not be kept ({error}); they are in {self.work.set_aside()} on {socket.gethostname()}"]

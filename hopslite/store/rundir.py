@@ -90,6 +90,11 @@ class RunDir:
         except FileNotFoundError:
             return []
 
+    def upload(self, folder: str) -> None:
+        """Copy what is in a local folder into this directory."""
+        with self._failures_of(""):
+            self.fs.put(f"{folder.rstrip('/')}/", f"{self._at('').rstrip('/')}/", recursive=True)
+
     def makedirs(self, name: str = "", exist_ok: bool = True) -> None:
         with self._failures_of(name):
             self.fs.makedirs(self._at(name), exist_ok=exist_ok)

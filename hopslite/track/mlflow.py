@@ -29,7 +29,6 @@ class _Trial:
     """What is known of a trial; `write` is what MLflow does not have yet."""
 
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
-    logdir: str | None = None
     started: float | None = None
     write: Write = dataclasses.field(default_factory=Write)
     result: Result | None = None
@@ -58,7 +57,7 @@ class Mlflow:
         if self._uri is None:
             context.tell({"unavailable": "mlflow"})
             context.warn(
-                f"MLflow is not told of this run: {context.run.url} is not on a local file system, where its database "
+                f"MLflow is not told of this run: {context.run.shown} is not on a local file system, where its database "
                 "could be; name a server with tracking_uri= or MLFLOW_TRACKING_URI"
             )
 
@@ -78,7 +77,7 @@ class Mlflow:
         self._touched[trial_id] = None
         data = event.data
         if event.kind == "asked":
-            trial.params, trial.logdir = dict(data.get("params") or {}), data.get("logdir")
+            trial.params = dict(data.get("params") or {})
             trial.write.params.update(trial.params)
             trial.write.tags["hopslite.generation"] = data.get("generation")
             self._params[trial_id] = trial.params
@@ -182,18 +181,17 @@ class Mlflow:
             self._connection.log(known.id, trial.write)
         trial.write = Write()
         if result is not None:
-            self._upload(known.id, trial, result)
+            self._upload(known.id, result)
             with self._refusals():
                 self._connection.terminate(known.id, STATUS.get(result.state, "FAILED"), _end_time(result, trial.ended))
             self._known[trial_id] = Known(known.id, STATUS.get(result.state, "FAILED"), result.state.value)
             del self._trials[trial_id]
 
-    def _upload(self, run_id: str, trial: _Trial, result: Result) -> None:
+    def _upload(self, run_id: str, result: Result) -> None:
         assert self._connection is not None
-        if trial.logdir is None:
-            return
+        directory = self._context.run.sub("trials", result.trial_id)
         with self._refusals():
-            self._connection.upload(run_id, RunDir(trial.logdir), (*result.artifacts, *TRIAL_FILES))
+            self._connection.upload(run_id, directory, (*result.artifacts, *TRIAL_FILES))
 
     def _deliver_end(self, parent: Known, event: Event) -> None:
         assert self._connection is not None

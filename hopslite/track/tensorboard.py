@@ -53,7 +53,7 @@ class Tensorboard:
             if len(examples) < EXAMPLES:
                 examples.append(value)
         space = (self._start.data.get("space") if self._start else None) or {}
-        file = EventFile(RunDir(event.data.get("logdir") or self._run.path("trials", trial_id)))
+        file = EventFile(self._run.sub("trials", trial_id))
         file.add(event.time, _hparams.session_start(trial_id, params, space, event.time))
         self._files[trial_id] = file
 
