@@ -7,6 +7,7 @@ import dataclasses
 import getpass
 import logging
 import os
+import shutil
 import sys
 import threading
 import time
@@ -101,15 +102,20 @@ class Recorder:
         }
 
     @property
+    def tensorboard_hint(self) -> str | None:
+        """The command that opens TensorBoard on the run's directory at any time."""
+        return f"{_program('tensorboard')} --logdir {self.directory.shown}" if self._settings.tensorboard else None
+
+    @property
     def mlflow_hint(self) -> str | None:
         """How to open MLflow: a command, or the server's address."""
         if not self._settings.tracks:
             return None
         uri = self._settings.tracking_uri
         if uri is None:
-            return f"mlflow ui --backend-store-uri sqlite:///{self._project.path('mlflow.db')}"
+            return f"{_program('mlflow')} ui --backend-store-uri sqlite:///{self._project.path('mlflow.db')}"
         uri = track.without_credentials(uri)
-        return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
+        return uri if uri.startswith("http") else f"{_program('mlflow')} ui --backend-store-uri {uri}"
 
     def _first_record(self) -> dict[str, Any]:
         plan = self._plan
@@ -163,6 +169,12 @@ def _combinations(result: Run) -> list[dict[str, Any]]:
         for trial in result.trials
         if trial.state in (State.FINISHED, State.STOPPED)
     ]
+
+
+def _program(name: str) -> str:
+    """A command as this environment's user can type it: with its path where the shell would not find this one."""
+    own = os.path.join(os.path.dirname(sys.executable), name)
+    return name if shutil.which(name) == own or not os.path.exists(own) else own
 
 
 def _user() -> str | None:

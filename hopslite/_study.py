@@ -376,6 +376,7 @@ class _Study:
             slots_used=self._pool.size,
             recent=tuple(self._recent),
             tensorboard_url=self._recorder.tensorboard_url,
+            tensorboard_hint=self._recorder.tensorboard_hint,
             mlflow_hint=self._recorder.mlflow_hint,
         )
 

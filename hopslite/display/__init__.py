@@ -20,7 +20,8 @@ __all__ = ["Display", "Guarded", "Null", "Status", "choose"]
 class Status:
     """How a run is going. `total` is the number of trials expected (None: unknown), times are in seconds.
 
-    `recent` holds a few trials that ended last, oldest first; `mlflow_hint` is a command or URL that opens MLflow.
+    `recent` holds a few trials that ended last, oldest first; `tensorboard_hint` is a command
+    that opens TensorBoard again, `mlflow_hint` one, or a URL, that opens MLflow.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Status:
     slots_used: int = 0
     recent: tuple[Trial, ...] = ()
     tensorboard_url: str | None = None
+    tensorboard_hint: str | None = None
     mlflow_hint: str | None = None
 
     @property

@@ -69,7 +69,9 @@ def footer(status: Status, run: Run) -> list[tuple[str, str]]:
         lines.append(("error", _format.one_line(run.error)))
     lines.append(("run directory", run.logdir))
     if status.tensorboard_url:  # not the run's own: that may wait for the program to come up
-        lines.append(("TensorBoard", status.tensorboard_url))
+        lines.append(("TensorBoard", f"{status.tensorboard_url} until this program ends"))
+    if status.tensorboard_hint:
+        lines.append(("and later", status.tensorboard_hint))
     if status.mlflow_hint:
         lines.append(("MLflow", status.mlflow_hint))
     return lines

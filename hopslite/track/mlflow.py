@@ -57,8 +57,8 @@ class Mlflow:
         if self._uri is None:
             context.tell({"unavailable": "mlflow"})
             context.warn(
-                f"MLflow is not told of this run: {context.run.shown} is not on a local file system, where its database "
-                "could be; name a server with tracking_uri= or MLFLOW_TRACKING_URI"
+                f"MLflow is not told of this run: {context.run.shown} is not on a local file system, where its "
+                "database could be; name a server with tracking_uri= or MLFLOW_TRACKING_URI"
             )
 
     def handle(self, events: Sequence[Event]) -> None:

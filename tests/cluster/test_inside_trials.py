@@ -394,6 +394,25 @@ class TestIsolation:
         # the next Spark task in the same worker
         assert local_spark.sparkContext.parallelize([1], 1).map(elsewhere).collect() == [(None, None, False)]
 
+    def test_a_thread_that_is_no_daemon_is_waited_for(self, local_spark: Any, shared: str) -> None:
+        """As a program of one's own would; a writer in the background can finish its file."""
+
+        def train() -> int:
+            import pathlib
+            import threading
+            import time
+
+            def write() -> None:
+                time.sleep(0.5)  # the work that is still going on when the function has returned
+                pathlib.Path("late.txt").write_text("complete")
+
+            threading.Thread(target=write).start()
+            return 1
+
+        run = experiment.launch(train, isolation="process", project=shared, display=False)
+        assert Path(run.trials[0].logdir, "late.txt").read_text() == "complete"
+        assert run.trials[0].warnings == ()
+
     def test_what_a_trial_starts_ends_with_it(self, local_spark: Any, shared: str, tmp_path: Path) -> None:
         def train(what: str, folder: str) -> int:
             import multiprocessing

@@ -20,7 +20,10 @@ import pytest
 from observe import Lines, eventually, files_below, in_background
 
 from hopslite import experiment
-from hopslite.errors import InvalidArguments, NotSerializable, TrialFailed
+from hopslite.errors import InvalidArguments, NotSerializable, SparkUnavailable, TrialFailed
+from hopslite.pool import Resources
+from hopslite.pool.spark import Spark
+from hopslite.runtime.job import Job
 from hopslite.store import JournalReader, RunDir
 
 SCALE = 2
@@ -399,7 +402,57 @@ def _our_threads() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name.startswith("hopslite")]
 
 
+class BlockedUntilReady(Spark):
+    """Its first slot is there before the first trial is asked for, however slow the machine is."""
+
+    def want(self, slots: int) -> None:
+        super().want(slots)
+        if not self._busy and not self._closed.is_set():
+            eventually(lambda: self.free, "a slot")
+
+
+class Unreachable(Spark):
+    """Nothing listens at the address that its slots are given."""
+
+    def start(self, job: Job, label: str) -> None:
+        super().start(job, label)
+        self._server.close()
+
+
+def test_a_driver_that_no_slot_can_reach_is_named(
+    local_spark: Any, shared: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = Unreachable(Resources(parallelism=1), local_spark)
+    host, port = pool._server.address
+    with pytest.raises(SparkUnavailable) as caught:
+        experiment.launch(by_reference, {"a": [1]}, pool=pool, project=shared, display=False)
+    assert f"{host}:{port}" in str(caught.value)
+    assert "channel_port" in str(caught.value)
+    tries = [r.getMessage() for r in caplog.records if r.getMessage().startswith("slot 0 failed")]
+    assert 1 <= len(tries) <= 3
+    assert all(f"{host}:{port}" in line for line in tries)
+
+
 class TestTimeLimit:
+    def test_without_isolation_the_slot_ends_with_its_trial(self, local_spark: Any, shared: str) -> None:
+        """A function that runs in the slot itself cannot be told to end; the run does not wait for it."""
+
+        def train() -> int:
+            import time
+
+            time.sleep(60)
+            return 1
+
+        pool = BlockedUntilReady(Resources(parallelism=1), local_spark)
+        began = time.monotonic()
+        with pytest.raises(TrialFailed, match="timeout=1 s") as caught:
+            experiment.launch(train, isolation="none", timeout=1, pool=pool, project=shared, display=False)
+        assert time.monotonic() - began < 40
+        run = caught.value.result
+        assert [(str(trial.state), trial.cause) for trial in run.trials] == [("KILLED", "killed")]
+        again = experiment.launch(by_reference, {"a": [1]}, isolation="none", project=shared, display=False)
+        assert again.state == "FINISHED"  # the cores are free again
+
     def test_running_trials_are_killed(self, local_spark: Any, shared: str, tmp_path: Path) -> None:
         def train(n: int, release: str) -> int:
             import os

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -10,6 +11,7 @@ import pickle
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -160,6 +162,46 @@ def test_a_slot_that_went_silent_is_lost(monkeypatch: pytest.MonkeyPatch) -> Non
     for link in (silent, alive):
         link.close()
     driver.server.close()
+
+
+def test_after_the_driver_itself_was_stopped_no_slot_is_cut_before_it_could_speak(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-Z stops driver and local slots alike; the silence meanwhile says nothing."""
+    monkeypatch.setattr(_channel, "SILENCE_SECONDS", 3.0)
+    driver = Driver()
+    alive, silent = driver.connect(), driver.connect()
+    for link, who in ((alive, "alive"), (silent, "silent")):
+        link.send({"type": "ready", "who": who})
+    eventually(lambda: len(driver.peers) == 2, "two peers")
+    who = {peer: message["who"] for peer, message in zip(driver.peers, driver.messages, strict=True)}
+    awake, done = threading.Event(), threading.Event()
+
+    def stopped() -> None:
+        time.sleep(4.0)  # the loop stands still, as in a process that got SIGSTOP
+        awake.set()
+
+    def beat() -> None:
+        awake.wait(60)
+        with contextlib.suppress(OSError):  # cut off, which the test sees
+            while not done.wait(0.05):
+                alive.send({"type": "beat"})
+
+    beating = threading.Thread(target=beat)
+    beating.start()
+    driver.server._loop.call_soon_threadsafe(stopped)
+    try:
+        eventually(lambda: driver.lost, "the silent one is lost")
+        with contextlib.suppress(OSError):
+            alive.send({"type": "note"})
+        eventually(lambda: driver.messages[-1] == {"type": "note"} or len(driver.lost) == 2, "what became of the other")
+        assert [who[peer] for peer in driver.lost] == ["silent"]
+    finally:
+        done.set()
+        beating.join()
+        for link in (alive, silent):
+            link.close()
+        driver.server.close()
 
 
 def test_a_wrong_key_is_refused(driver: Driver, good: ClientLink) -> None:

@@ -222,6 +222,7 @@ class TestSummary:
         last = status(
             running=0,
             tensorboard_url="http://127.0.0.1:1",
+            tensorboard_hint="tensorboard --logdir /p/run",
             mlflow_hint="mlflow ui --backend-store-uri sqlite:///m.db",
         )
         shown.close(last, run(ended, **more))
@@ -240,7 +241,8 @@ class TestSummary:
             "\n"
             "best parameters: lr=0.1\n"
             "run directory:   /p/run\n"
-            "TensorBoard:     http://127.0.0.1:1\n"
+            "TensorBoard:     http://127.0.0.1:1 until this program ends\n"
+            "and later:       tensorboard --logdir /p/run\n"
             "MLflow:          mlflow ui --backend-store-uri sqlite:///m.db\n"
         )
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ import pytest
 from observe import Lines
 
 from hopslite import experiment, tensorboard
+from hopslite._trial import Event, Spec
 from hopslite.errors import RunInterrupted, TrialFailed
+from hopslite.pool import Resources
+from hopslite.pool.inline import Inline
 from hopslite.store import JournalReader, RunDir
 
 HERE: dict[str, Any] = {"pool": "inline", "display": False}
@@ -257,6 +261,59 @@ def test_the_display_hears_of_everything(project: str) -> None:
     assert display.statuses[-1].done == 2
     assert display.statuses[-1].failed == 1
     assert any("0000" in line and "ZeroDivisionError" in line and "output.log" in line for line in display.lines)
+
+
+@pytest.mark.parametrize("broken", ["start", "update", "line", "close"])
+def test_a_display_that_fails_ends_no_run(project: str, broken: str, caplog: pytest.LogCaptureFixture) -> None:
+    def sometimes(x: int) -> int:
+        return 1 // x
+
+    def fails(*_: Any) -> None:
+        raise BrokenPipeError("nobody looks")
+
+    display = Lines()
+    setattr(display, broken, fails)
+    run = experiment.grid_search(sometimes, {"x": [0, 1, 2]}, pool="inline", display=display)
+    assert [str(trial.state) for trial in run.trials] == ["FAILED", "FINISHED", "FINISHED"]
+    assert RunDir(run.logdir).read_json("run.json")["state"] == "FINISHED"
+    assert [r.getMessage() for r in caplog.records if "nobody looks" in r.getMessage()] == [
+        "the display failed and is switched off (BrokenPipeError: nobody looks)"
+    ]
+
+
+class LosesItsSlot(Inline):
+    """Its slot is lost between the look at `free` and the first `submit`, and comes back with the next `wait`."""
+
+    def __init__(self) -> None:
+        super().__init__(Resources())
+        self.asked: list[str] = []
+        self.waits = 0
+        self.gone = False
+
+    @property
+    def free(self) -> int:
+        return 0 if self.gone else super().free
+
+    def submit(self, spec: Spec) -> bool:
+        self.asked.append(spec.trial_id)
+        self.gone = len(self.asked) == 1
+        return False if self.gone else super().submit(spec)
+
+    def wait(self, timeout: float) -> Sequence[Event]:
+        self.waits += 1
+        assert self.waits < 100, "the run does not end"
+        self.gone = False
+        return super().wait(timeout)
+
+
+def test_a_trial_that_found_no_slot_is_run_later(project: str) -> None:
+    def square(x: int) -> int:
+        return x * x
+
+    pool = LosesItsSlot()
+    run = experiment.grid_search(square, {"x": [2, 3]}, pool=pool, display=False)
+    assert pool.asked == ["0000", "0000", "0001"]
+    assert [(str(trial.state), trial.metric) for trial in run.trials] == [("FINISHED", 4), ("FINISHED", 9)]
 
 
 def test_versions_count_per_name(project: str) -> None:

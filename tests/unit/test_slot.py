@@ -1,0 +1,99 @@
+"""A slot as the driver hears it, over a channel that is only a list."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from observe import PATIENCE_S, eventually
+
+from hopslite._trial import Spec
+from hopslite.runtime import slot
+from hopslite.runtime.child import Place
+from hopslite.runtime.job import Job
+from hopslite.runtime.values import serialize
+
+ENOUGH_BEATS = 2
+
+
+class Link:
+    """The slot's end of a channel: keeps what the slot says, and sends `exit` when the trial has ended."""
+
+    def __init__(self, *orders: dict[str, Any]) -> None:
+        self.said: list[str] = []
+        self.changed = threading.Condition()
+        self._orders: deque[dict[str, Any]] = deque()
+        self._bell, self._ring = os.pipe()
+        for order in orders:
+            self._order(order)
+
+    def _order(self, message: dict[str, Any]) -> None:
+        self._orders.append(message)
+        os.write(self._ring, b".")
+
+    def fileno(self) -> int:
+        return self._bell
+
+    def receive(self) -> dict[str, Any]:
+        os.read(self._bell, 1)
+        return self._orders.popleft()
+
+    def send(self, message: dict[str, Any]) -> None:
+        with self.changed:
+            self.said.append(message["type"])
+            self.changed.notify_all()
+        if message["type"] == "ended":
+            self._order({"type": "exit"})
+
+    def close(self) -> None:
+        os.close(self._bell)
+        os.close(self._ring)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    run = tmp_path / "Experiments" / "run_1"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    (tmp_path / "cwd").mkdir()
+    payload = serialize(lambda: 1, [])
+    return Job("run_1", "a", str(tmp_path), payload, None, 0, directory=str(tmp_path / "cwd"), needs_metric=False)
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> Iterator[Link]:
+    spec = Spec("0000", {}, str(tmp_path / "Experiments/run_1/trials/0000"))
+    made = Link({"type": "run", "spec": spec.to_json()})
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("isolation", ["process", "none"])
+def test_it_beats_while_it_copies_files(job: Job, link: Link, isolation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copying takes as long as files are big; a driver that hears nothing meanwhile would give the slot up."""
+    settle, heard = Place.settle, []
+
+    def slowly(place: Place) -> list[str]:
+        with link.changed:
+            so_far = link.said.count("beat")
+            heard.append(link.changed.wait_for(lambda: link.said.count("beat") >= so_far + ENOUGH_BEATS, PATIENCE_S))
+        return settle(place)
+
+    monkeypatch.setattr(slot, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(Place, "settle", slowly)
+    slot.serve(link, dataclasses.replace(job, isolation=isolation), None)
+    assert heard == [True]
+    others = [kind for kind in link.said if kind not in ("beat", "sample")]
+    assert others == ["ready", "started", "ended"]
+
+
+def test_it_does_not_beat_on_after_its_end(job: Job, link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot, "BEAT_SECONDS", 0.02)
+    slot.serve(link, dataclasses.replace(job, isolation="none"), None)
+    eventually(lambda: "hopslite-beat" not in [thread.name for thread in threading.enumerate()], "its thread's end")
