@@ -19,7 +19,8 @@ class Interrupts:
         self._taken = self._waiting = self._pending = self._ignored = False
 
     def take(self) -> None:
-        if threading.current_thread() is threading.main_thread():
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # started with nohup: it stays deaf
             self._before = signal.signal(signal.SIGINT, self._on_signal)
             self._taken = True
 
