@@ -70,7 +70,7 @@ class Peer(asyncio.Protocol):
             del buffer[: _LENGTH.size + size]
             try:
                 message = json.loads(frame)
-            except ValueError:
+            except (ValueError, RecursionError):
                 self.drop()
                 return
             if message["type"] != "beat":

@@ -15,7 +15,7 @@ from typing import Any
 from ..runtime.job import Job
 from ..runtime.slot import serve
 
-__all__ = ["HANDSHAKE_SECONDS", "ClientLink", "run_slot", "shut"]
+__all__ = ["ClientLink", "HANDSHAKE_SECONDS", "run_slot", "shut"]
 
 HANDSHAKE_SECONDS = 10.0
 

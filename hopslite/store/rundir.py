@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from .._trial import json_safe
 from ..errors import StoreError
 
-__all__ = ["USER_INFO", "Project", "RunDir"]
+__all__ = ["Project", "RunDir", "USER_INFO"]
 
 USER_INFO = re.compile(r"(?<=://)[^/\s]+@")
 FOLDER_BYTES = 100  # a name's part of a folder's name; file systems allow 255 bytes, some less
