@@ -174,7 +174,7 @@ class Server:
                     peer.drop()
 
     def close(self) -> None:
-        """Stop listening and cut all connections, after what was sent before has been written."""
+        """Stop listening and cut all connections; what the network has not taken by then is dropped."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)

@@ -87,12 +87,16 @@ class RunningTrial:
         self.kill()
 
     def kill(self) -> None:
+        """End the process; one that is not forked yet is ended when it tells its number (`began`)."""
         self.kill_at = NEVER
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-        else:
-            self.kill_at = time.monotonic()  # not forked yet: as soon as it tells its number
+
+    def began(self, pid: int) -> None:
+        self.pid = pid
+        if self.stopped_for is not None:
+            self.kill()
 
 
 def warned(result: Result | None, *warnings: str) -> Result:

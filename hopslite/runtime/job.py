@@ -11,7 +11,7 @@ __all__ = ["Job"]
 class Job:
     """The part of a run that every slot gets once, inside its Spark task.
 
-    `payload` is the training function with its unusual values (see `values.serialize`); `metric_key` None means that
+    `payload` is the training function with its unusual values (see `values.serialize`); without `needs_metric`
     any return value will do (`launch`); `gpus` None leaves the visible devices as Spark and the environment have them.
     """
 

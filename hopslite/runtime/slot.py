@@ -152,7 +152,7 @@ class _ProcessRunner:
             trial.closed = True
             return
         if "pid" in message:
-            trial.pid = message["pid"]
+            trial.began(message["pid"])
             if self._job.trial_timeout:  # from here on: it may have waited for the zygote to import a framework
                 trial.deadline = time.monotonic() + self._job.trial_timeout
             self._link.send({"type": "started", "trial": trial.spec.trial_id})
@@ -213,7 +213,7 @@ class _ProcessRunner:
         if now >= trial.deadline:
             trial.deadline = NEVER
             trial.stop("timeout")
-        if now >= trial.kill_at and trial.pid is not None:
+        if now >= trial.kill_at:
             trial.kill()
         if now >= self._next_sample:
             self._next_sample = now + self._job.sample_seconds
