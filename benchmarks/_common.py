@@ -49,12 +49,19 @@ def session(slots: int) -> Iterator[Any]:
         spark.stop()
 
 
+_projects: list[tempfile.TemporaryDirectory[str]] = []  # they go with the process
+
+
 @contextlib.contextmanager
 def project() -> Iterator[str]:
-    """A project directory below the current one, as users have it, that goes away."""
+    """A new project directory below the current one, as users have it.
+
+    It stays until the process ends: ext4 passes over inodes that were freed in the last seconds one by one, so what
+    comes after a large deletion creates files ten times as slowly.
+    """
     os.makedirs("work", exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=os.path.abspath("work"), ignore_cleanup_errors=True) as folder:
-        yield folder
+    _projects.append(tempfile.TemporaryDirectory(dir=os.path.abspath("work"), ignore_cleanup_errors=True))
+    yield _projects[-1].name
 
 
 def seconds(action: Callable[[], Any]) -> float:

@@ -46,18 +46,19 @@ def ours(spark: object, isolation: str, recording: bool) -> Callable[[int], floa
                     display=False,
                 )
             )
-            _await_trackers()
+            _stop_trackers()
             return elapsed
 
     return run
 
 
-def _await_trackers() -> None:
-    """MLflow is told in the background; that must not run on into the next measurement."""
+def _stop_trackers() -> None:
+    """What MLflow has not been told when the run ends is told afterwards, which must not disturb the next measurement."""
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
             if "hopslite.track.__main__" in " ".join(process.cmdline()):
-                process.wait(600)
+                process.kill()
+                process.wait(60)
 
 
 def peer(name: str, spark: object) -> Callable[[int], float]:
@@ -71,8 +72,8 @@ def peer(name: str, spark: object) -> Callable[[int], float]:
 
 
 def slope(run: Callable[[int], float], trials: int) -> tuple[float, float]:
-    """Seconds a trial, and the rest of a run."""
-    few = max(4, trials // 20)
+    """Seconds a trial, and the rest of a run; the start of MLflow takes some seconds, and falls into both runs."""
+    few = trials // 4
     short, long = run(few), run(trials)
     cost = (long - short) / (trials - few)
     return cost, short - few * cost
@@ -80,7 +81,7 @@ def slope(run: Callable[[int], float], trials: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--peer-trials", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--no-peers", action="store_true")

@@ -11,28 +11,24 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Any, TypedDict, TypeGuard, TypeVar
 
+from ._plugins import load
 from ._plugins import names as plugin_names
 from ._trial import Direction
+from .distribute import Layout, Size
 from .errors import InvalidArguments, StoreError
 
-__all__ = ["Call", "Options", "RunOptions", "with_options"]
+__all__ = ["Call", "Options", "RunOptions", "TrialOptions", "positive", "whole", "with_options"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class RunOptions(TypedDict, total=False):
-    """For type checkers: the same names as `Options`."""
+    """For type checkers and signatures: what all verbs take, by the same names as `Options`."""
 
-    parallelism: int | None
-    cpus_per_trial: int | None
-    gpus_per_trial: int | None
     seed: int | None
     trial_timeout: float | None
     timeout: float | None
-    max_failures: int | None
-    max_retries: int
-    isolation: str
     pool: Any
     spark: Any
     project: str | os.PathLike[str] | None
@@ -42,6 +38,19 @@ class RunOptions(TypedDict, total=False):
     display: Any
 
 
+class TrialOptions(RunOptions, total=False):
+    """What the verbs take besides that run any number of trials."""
+
+    parallelism: int | None
+    cpus_per_trial: int | None
+    gpus_per_trial: int | None
+    strategy: str | None
+    workers_per_trial: int | None
+    max_failures: int | None
+    max_retries: int
+    isolation: str
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
     """The keywords that every verb takes; `experiment.launch` says what they mean."""
@@ -49,6 +58,8 @@ class Options:
     parallelism: int | None = None
     cpus_per_trial: int | None = None
     gpus_per_trial: int | None = None
+    strategy: str | None = None
+    workers_per_trial: int | None = None
     seed: int | None = None
     trial_timeout: float | None = None
     timeout: float | None = None
@@ -65,11 +76,12 @@ class Options:
 
     def problems(self) -> list[str]:
         found = []
-        for name, least in (("parallelism", 1), ("cpus_per_trial", 1), ("gpus_per_trial", 0), ("seed", 0)):
-            found += _whole(name, getattr(self, name), least)
-        found += _whole("max_failures", self.max_failures, 0)
-        found += _whole("max_retries", self.max_retries, 0, optional=False)
-        found += _positive("trial_timeout", self.trial_timeout) + _positive("timeout", self.timeout)
+        least_values = {"parallelism": 1, "cpus_per_trial": 1, "gpus_per_trial": 0, "workers_per_trial": 1, "seed": 0}
+        for name, least in least_values.items():
+            found += whole(name, getattr(self, name), least)
+        found += whole("max_failures", self.max_failures, 0)
+        found += whole("max_retries", self.max_retries, 0, optional=False)
+        found += positive("trial_timeout", self.trial_timeout) + positive("timeout", self.timeout)
         if self.isolation not in ("process", "none"):
             found.append(f"isolation={self.isolation!r}; allowed are 'process' and 'none'")
         found += _pool_problems(self.pool)
@@ -108,7 +120,8 @@ def _is_path(value: Any) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(value, (str, os.PathLike)) and isinstance(os.fspath(value), str) and bool(os.fspath(value))
 
 
-def _whole(name: str, value: Any, least: int, optional: bool = True) -> list[str]:
+def whole(name: str, value: Any, least: int, optional: bool = True) -> list[str]:
+    """Why this is no whole number of at least so much; nothing when it is."""
     if value is None and optional:
         return []
     if isinstance(value, int) and not isinstance(value, bool) and value >= least:
@@ -116,7 +129,8 @@ def _whole(name: str, value: Any, least: int, optional: bool = True) -> list[str
     return [f"{name}={value!r}; give a whole number of at least {least}"]
 
 
-def _positive(name: str, value: Any) -> list[str]:
+def positive(name: str, value: Any) -> list[str]:
+    """Why this is no time limit; nothing when it is."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if value is None or (number and value > 0 and math.isfinite(value)):
         return []
@@ -127,13 +141,17 @@ def _is_text_dict(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(part, str) for item in value.items() for part in item)
 
 
-def with_options(verb: F) -> F:
-    """Show the keywords of `Options` in a verb's signature, for `help()` and notebooks."""
-    own = inspect.signature(verb)
-    kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    shared = list(inspect.signature(Options).parameters.values())
-    verb.__signature__ = own.replace(parameters=[*kept, *shared])  # type: ignore[attr-defined]
-    return verb
+def with_options(kind: type) -> Callable[[F], F]:
+    """Show the keywords of a kind of options in a verb's signature, for `help()` and notebooks."""
+
+    def decorate(verb: F) -> F:
+        own = inspect.signature(verb)
+        kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        shared = [p for name, p in inspect.signature(Options).parameters.items() if name in kind.__annotations__]
+        verb.__signature__ = own.replace(parameters=[*kept, *shared])  # type: ignore[attr-defined]
+        return verb
+
+    return decorate
 
 
 class Call:
@@ -169,6 +187,40 @@ class Call:
         except ValueError:
             self.problems.append(f"direction={given!r}; allowed are Direction.MAX and Direction.MIN (or 'max', 'min')")
             return Direction.MAX
+
+    def layout(self, layout: Layout | None) -> Layout | None:
+        """A gang's layout when it can be; its problems are noted.
+
+        Args:
+            layout: what a distributed verb was given; None: a search's, from the options.
+        """
+        options = self.options
+        if layout is None:
+            self.check(
+                (options.strategy is None) == (options.workers_per_trial is None),
+                f"strategy={options.strategy!r} and workers_per_trial={options.workers_per_trial!r}; give both, for "
+                "trials of several members, or none",
+            )
+            if options.strategy is None or options.workers_per_trial is None:
+                return None
+            if whole("", options.workers_per_trial, 1):
+                return None  # noted already
+            layout = Layout(options.strategy, Size(options.workers_per_trial))
+            self.check(
+                options.strategy != "parameter_server",
+                "strategy='parameter_server' has members of several kinds; use experiment.distributed() for it",
+            )
+        if layout.strategy not in plugin_names("distribute"):
+            self.problems.append(f"strategy={layout.strategy!r}; known are {', '.join(plugin_names('distribute'))}")
+            return None
+        self.problems += load("distribute", layout.strategy).problems(layout.size)
+        self.check(
+            options.isolation == "process", "isolation='none'; each member of a distributed trial needs its own process"
+        )
+        self.check(
+            options.pool == "spark", f"pool={options.pool!r}; a distributed trial needs Spark's executors, pool='spark'"
+        )
+        return layout
 
     def attempt(self, make: Callable[..., T], *args: Any, **kwargs: Any) -> T | None:
         """What `make` returns; None when it refuses, with its problems noted."""

@@ -37,4 +37,5 @@ class Plan:
     timeout: float | None = None
     max_failures: int | None = None
     max_retries: int = 2
+    max_restarts: int = 0
     verbose: bool = False

@@ -64,6 +64,9 @@ class Recorder:
 
     def append(self, event: Event) -> None:
         self._journal.append(event)
+        if event.kind == "members" and not self._plan.is_search:
+            with contextlib.suppress(OSError):  # the journal has it
+                self._update(members=event.data["members"])
 
     def finish(self, result: Run, ending: dict[str, Any]) -> None:
         """Complete the record with how the run ended; trackers and TensorBoard go on by themselves."""

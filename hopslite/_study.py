@@ -11,13 +11,12 @@ from typing import Any
 
 from ._interrupts import Interrupts
 from ._plan import Plan
-from ._plugins import load
 from ._recorder import Recorder
 from ._trial import Event, Result, Spec, State, is_better, json_safe
 from .config import Settings
 from .display import Display, Guarded, Status
 from .errors import RunInterrupted, TrialFailed
-from .pool import Pool
+from .pool import Pool, make
 from .result import Run, Trial
 from .runtime.job import Job
 from .runtime.preload import predicted
@@ -29,6 +28,7 @@ __all__ = ["Plan", "run"]
 STOP_SECONDS = 10.0  # for slots to end their trials; then the pool is closed on them
 PATIENCE_SECONDS = 0.25  # the display and the limits are looked at this often when nothing happens
 RECENT = 5
+NOT_REPEATED = ("return-value", "not-a-number", "killed")  # a restart would end the same way, or is not wanted
 SHOWN_FAILURES = 10
 
 
@@ -51,7 +51,7 @@ def run(plan: Plan, settings: Settings, display: Display, pool: str | Pool = "sp
     """
     values = Values(plan.choices)
     payload = serialize(plan.train_fn, values.objects)
-    slots: Pool = load("pool", pool)(plan.resources, spark, settings.channel_port) if isinstance(pool, str) else pool
+    slots = make(pool, plan.resources, spark, settings.channel_port) if isinstance(pool, str) else pool
     try:
         recorder = Recorder(plan, settings, Project(settings.project), slots.facts, display.line)
     except BaseException:
@@ -151,7 +151,7 @@ class _Study:
         first = self._first_failure
         message, log_path = f"run {result.run_id} failed: {error}. Its directory: {result.logdir}", None
         if first is not None:
-            log_path = f"{first.logdir}/output.log"
+            log_path = f"{first.logdir}/{first.log}"
             message = (
                 f"run {result.run_id} failed: {error}. The first was trial {first.id} {first.params}: {first.error} "
                 f"(log: {log_path})" + (f"\n\n{first.traceback}" if first.traceback else "")
@@ -236,21 +236,27 @@ class _Study:
         self._recorder.append(event)
 
     def _end(self, trial: _Open, result: Result) -> None:
+        if result.state is State.FAILED and trial.spec.attempt < self._attempts_after(result):
+            trial.spec = dataclasses.replace(trial.spec, attempt=trial.spec.attempt + 1)
+            trial.started = None
+            self._again.append(trial)
+            self._display.line(f"trial {trial.spec.trial_id}: {result.error}; it is run again")
+            return
+        if result.cause == "lost" and trial.spec.attempt:
+            result = dataclasses.replace(result, error=f"{result.error}, {trial.spec.attempt + 1} times")
         if result.cause == "lost":
-            if trial.spec.attempt < self._plan.max_retries and not self._stopping:
-                trial.spec = dataclasses.replace(trial.spec, attempt=trial.spec.attempt + 1)
-                trial.started = None
-                self._again.append(trial)
-                self._display.line(f"trial {trial.spec.trial_id}: {result.error}; it is run again")
-                return
-            result = dataclasses.replace(
-                result, error=f"{result.error}, {trial.spec.attempt + 1} times", started=trial.started or result.started
-            )
+            result = dataclasses.replace(result, started=trial.started or result.started)
         if self._stopping and result.cause == "killed":
             result = dataclasses.replace(result, error=f"ended by {self._stopping}")
         self._settle(trial, result)
         self._plan.search.tell(result)
         self._show_notes()
+
+    def _attempts_after(self, result: Result) -> int:
+        """How many attempts more than the first a trial may have that ended like this."""
+        if self._stopping or result.cause in NOT_REPEATED:
+            return 0
+        return max(self._plan.max_retries if result.cause == "lost" else 0, self._plan.max_restarts)
 
     def _settle(self, trial: _Open, result: Result) -> None:
         """Take the final result of a trial into the record."""
@@ -273,7 +279,7 @@ class _Study:
     def _show_failure(self, trial: Trial) -> None:
         shown = self._counts[State.FAILED]
         if shown <= SHOWN_FAILURES:
-            self._display.line(f"trial {trial.id} failed: {trial.error} (log: {trial.logdir}/output.log)")
+            self._display.line(f"trial {trial.id} failed: {trial.error} (log: {trial.logdir}/{trial.log})")
         if shown == SHOWN_FAILURES:
             self._display.line("further failures are counted, and are in the table of trials")
 

@@ -9,7 +9,7 @@ import math
 import numbers
 from typing import Any, TypeVar
 
-__all__ = ["Direction", "Event", "Result", "Spec", "State", "is_better", "json_safe"]
+__all__ = ["Direction", "Event", "Member", "Result", "Spec", "State", "is_better", "json_safe"]
 
 
 class State(str, enum.Enum):
@@ -65,6 +65,37 @@ class _Value:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Member(_Value):
+    """One process of a trial that is distributed over several; `environment` is how it finds the others.
+
+    `server` members run the strategy's server instead of the training function; those without `gpu` never get one.
+    """
+
+    role: str
+    index: int
+    gpu: bool = True
+    server: bool = False
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.index}"
+
+    @property
+    def file(self) -> str:
+        """What its files' names begin with."""
+        return f"{self.role}_{self.index}"
+
+    @property
+    def is_chief(self) -> bool:
+        return self.role == "chief"
+
+    @property
+    def trains(self) -> bool:
+        """Whether the trial is over only when this member is."""
+        return not self.server and self.role not in ("ps", "evaluator")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Spec(_Value):
     """What a slot is asked to run. `params` are in wire form (see `runtime.values`)."""
 
@@ -73,6 +104,12 @@ class Spec(_Value):
     logdir: str
     generation: int | None = None
     attempt: int = 0
+    member: dict[str, Any] | None = None  # JSON form of a `Member`, where the trial has several
+
+    @property
+    def part(self) -> Member | None:
+        """The member that is to be run; None for a trial of one process."""
+        return Member.from_json(self.member) if self.member else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,6 +133,7 @@ class Result(_Value):
     warnings: tuple[str, ...] = ()
     usage: dict[str, float] | None = None
     artifacts: tuple[str, ...] = ()
+    log: str = "output.log"
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Result:
@@ -115,6 +153,7 @@ class Event(_Value):
     | `run_started` | what `run.json` held at the start |
     | `asked` | `params` (JSON form), `generation` |
     | `started` | `host`, `attempt`, `gpus` |
+    | `members` | `members`: each one's `role`, `index`, `host`, `address`, `gpus`, `environment`, `log` |
     | `report` | `step`, `value` |
     | `sample` | system metrics by name: `cpu_percent`, `memory_mb`, `gpu0_percent`, … |
     | `ended` | a `Result` |

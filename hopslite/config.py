@@ -28,6 +28,7 @@ class Settings:
     tracking_uri: str | None = None  # None: SQLite in the project directory; "off": no MLflow
     tensorboard: bool = True
     channel_port: str = "0"
+    member_ports: str = "0"
 
     @classmethod
     def load(cls, **arguments: Any) -> Settings:

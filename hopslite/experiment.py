@@ -6,16 +6,22 @@ all verbs share are described at `launch`.
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import _study
-from ._options import Call, RunOptions, with_options
+from ._options import Call, RunOptions, TrialOptions, positive, whole, with_options
+from ._plugins import load, names
 from ._trial import Direction
 from .config import Settings
 from .display import choose
+from .distribute import Layout, Size
 from .pool import Resources
 from .result import Run, Trial
+from .runtime.context import current
+from .runtime.ports import parse_ports
 from .search import Search
 from .search.differential_evolution import DifferentialEvolution
 from .search.fixed import Fixed
@@ -27,10 +33,23 @@ from .store import Project
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["Direction", "Run", "Trial", "differential_evolution", "grid_search", "launch", "random_search"]
+__all__ = [
+    "Direction",
+    "Run",
+    "Trial",
+    "checkpoint_dir",
+    "collective_all_reduce",
+    "differential_evolution",
+    "distributed",
+    "grid_search",
+    "launch",
+    "mirrored",
+    "parameter_server",
+    "random_search",
+]
 
 
-@with_options
+@with_options(TrialOptions)
 def launch(
     train_fn: Callable[..., Any],
     args_dict: Mapping[str, Any] | None = None,
@@ -38,7 +57,7 @@ def launch(
     local_logdir: bool = False,
     description: str | None = None,
     metric_key: str | None = None,
-    **options: Unpack[RunOptions],
+    **options: Unpack[TrialOptions],
 ) -> Run:
     """Run a training function once, or once for each column of `args_dict`.
 
@@ -62,6 +81,9 @@ def launch(
         cpus_per_trial: cores for each trial; default: `spark.task.cpus`.
         gpus_per_trial: GPUs for each trial, which it sees in `CUDA_VISIBLE_DEVICES`; default: what Spark's
             configuration gives a task; 0: none, even where there are some.
+        strategy: makes each trial a gang of `workers_per_trial` members that train together: "multi_worker_mirrored",
+            "torch" or "jax", see `distributed`. CPUs and GPUs are then for each member, `parallelism` counts gangs.
+        workers_per_trial: members of each trial, the chief included.
         seed: of the search; default: one is drawn and recorded.
         trial_timeout: seconds after which a trial is ended as FAILED; default: no limit.
         timeout: seconds after which the run ends: no more trials are started, running ones are KILLED.
@@ -120,7 +142,7 @@ def _zipped(call: Call, args_dict: Any) -> list[dict[str, Any]]:
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
 
-@with_options
+@with_options(TrialOptions)
 def grid_search(
     train_fn: Callable[..., Any],
     grid_dict: Mapping[str, Any],
@@ -129,7 +151,7 @@ def grid_search(
     local_logdir: bool = False,
     description: str | None = None,
     optimization_key: str = "metric",
-    **options: Unpack[RunOptions],
+    **options: Unpack[TrialOptions],
 ) -> Run:
     """Try every combination of the listed values, the last key fastest.
 
@@ -159,7 +181,7 @@ def grid_search(
     return _search(call, "Grid Search", space, Grid, {}, towards, name, local_logdir, description, optimization_key)
 
 
-@with_options
+@with_options(TrialOptions)
 def random_search(
     train_fn: Callable[..., Any],
     boundary_dict: Mapping[str, Any],
@@ -169,7 +191,7 @@ def random_search(
     local_logdir: bool = False,
     description: str | None = None,
     optimization_key: str = "metric",
-    **options: Unpack[RunOptions],
+    **options: Unpack[TrialOptions],
 ) -> Run:
     """Try `samples` distinct random combinations (Bergstra and Bengio, 2012, JMLR 13).
 
@@ -203,7 +225,7 @@ def random_search(
     )
 
 
-@with_options
+@with_options(TrialOptions)
 def differential_evolution(
     train_fn: Callable[..., Any],
     boundary_dict: Mapping[str, Any],
@@ -219,7 +241,7 @@ def differential_evolution(
     *,
     synchronous: bool = False,
     initial: str = "lhs",
-    **options: Unpack[RunOptions],
+    **options: Unpack[TrialOptions],
 ) -> Run:
     """Let a population of combinations evolve (Storn and Price, 1997), `(generations + 1) * population` trials.
 
@@ -268,6 +290,238 @@ def differential_evolution(
     )
 
 
+@with_options(RunOptions)
+def mirrored(
+    train_fn: Callable[..., Any],
+    name: str = "no-name",
+    local_logdir: bool = False,
+    description: str | None = None,
+    evaluator: bool = False,
+    metric_key: str | None = None,
+    *,
+    num_workers: int | None = None,
+    gpus_per_worker: int = 0,
+    cpus_per_worker: int | None = None,
+    on_failure: str = "fail",
+    max_restarts: int = 3,
+    forming_timeout: float = 600.0,
+    evaluator_grace: float = 30.0,
+    **options: Unpack[RunOptions],
+) -> Run:
+    """Train with TensorFlow's MirroredStrategy (one worker) or MultiWorkerMirroredStrategy (several).
+
+    Every worker runs `train_fn`, which makes the strategy itself; `TF_CONFIG` tells it who the others are.
+
+        >>> def train():
+        ...     import tensorflow as tf, tf_keras
+        ...     strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        ...     with strategy.scope():
+        ...         model = ...
+        >>> logdir, outputs = mirrored(train, num_workers=2)  # doctest: +SKIP
+
+    Args:
+        evaluator: whether one more member, with the task type "evaluator", runs `train_fn`, to evaluate what the chief
+            writes to `tensorboard.logdir()`; it must not make the strategy.
+        num_workers: how many train, the chief included; default: one for each of the cluster's executors (of which the
+            evaluator takes one). With 1 there is no `TF_CONFIG`, and the worker has all its GPUs.
+
+    The other arguments are as for `distributed` and `launch`.
+
+    Returns:
+        A `Run`, which unpacks as HopsML's `(logdir, outputs)` with what the chief returned.
+    """
+    return _distributed(
+        "mirrored",
+        train_fn,
+        Layout("multi_worker_mirrored", Size(num_workers, 0, evaluator), forming_timeout, evaluator_grace),
+        (name, local_logdir, description, metric_key),
+        (gpus_per_worker, cpus_per_worker, on_failure, max_restarts),
+        dict(options),
+    )
+
+
+collective_all_reduce = mirrored
+
+
+@with_options(RunOptions)
+def parameter_server(
+    train_fn: Callable[..., Any],
+    name: str = "no-name",
+    local_logdir: bool = False,
+    description: str | None = None,
+    evaluator: bool = False,
+    metric_key: str | None = None,
+    *,
+    num_workers: int | None = None,
+    num_ps: int = 1,
+    every_member: bool = False,
+    gpus_per_worker: int = 0,
+    cpus_per_worker: int | None = None,
+    on_failure: str = "fail",
+    max_restarts: int = 3,
+    forming_timeout: float = 600.0,
+    evaluator_grace: float = 30.0,
+    **options: Unpack[RunOptions],
+) -> Run:
+    """Train with TensorFlow's ParameterServerStrategy: the chief runs `train_fn` and gives the workers their work.
+
+    Workers and parameter servers run TensorFlow's server, which is started and ended for them.
+
+        >>> def train():
+        ...     import tensorflow as tf
+        ...     cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        ...     strategy = tf.distribute.ParameterServerStrategy(cluster)
+        ...     coordinator = tf.distribute.coordinator.ClusterCoordinator(strategy)
+        >>> logdir, outputs = parameter_server(train, num_workers=2, num_ps=1)  # doctest: +SKIP
+
+    Args:
+        num_workers: workers beside the chief; with `every_member` the chief is one of them. Default: as many as the
+            cluster has executors for.
+        num_ps: parameter servers; they never have a GPU, also where workers do.
+        every_member: whether all members run `train_fn`, parameter servers too, as in HopsML and TensorFlow 1.
+
+    The other arguments are as for `distributed` and `launch`.
+
+    Returns:
+        A `Run`, which unpacks as HopsML's `(logdir, outputs)` with what the chief returned.
+    """
+    return _distributed(
+        "parameter_server",
+        train_fn,
+        Layout(
+            "parameter_server", Size(num_workers, num_ps, evaluator, every_member), forming_timeout, evaluator_grace
+        ),
+        (name, local_logdir, description, metric_key),
+        (gpus_per_worker, cpus_per_worker, on_failure, max_restarts),
+        dict(options),
+    )
+
+
+@with_options(RunOptions)
+def distributed(
+    train_fn: Callable[..., Any],
+    strategy: str = "multi_worker_mirrored",
+    name: str = "no-name",
+    local_logdir: bool = False,
+    description: str | None = None,
+    evaluator: bool = False,
+    metric_key: str | None = None,
+    *,
+    num_workers: int | None = None,
+    num_ps: int = 0,
+    every_member: bool = False,
+    gpus_per_worker: int = 0,
+    cpus_per_worker: int | None = None,
+    on_failure: str = "fail",
+    max_restarts: int = 3,
+    forming_timeout: float = 600.0,
+    evaluator_grace: float = 30.0,
+    **options: Unpack[RunOptions],
+) -> Run:
+    """Run a training function on several executors at once, as the members of one job.
+
+        >>> def train():
+        ...     import torch.distributed as dist
+        ...     dist.init_process_group("gloo")
+        ...     return {"ranks": dist.get_world_size()}
+        >>> logdir, outputs = distributed(train, strategy="torch", num_workers=2)  # doctest: +SKIP
+
+    Args:
+        train_fn: the training function, without arguments; members tell themselves apart by their environment.
+        strategy: how members find each other: "multi_worker_mirrored" and "parameter_server" set `TF_CONFIG`; "torch"
+            sets what `init_process_group()` reads, "jax" what `jax.distributed.initialize()` reads, without arguments.
+        num_workers: members that train; default: one for each of the cluster's executors.
+        gpus_per_worker: GPUs for each member that trains, which it sees in `CUDA_VISIBLE_DEVICES`.
+        cpus_per_worker: cores for each member; default: `spark.task.cpus`.
+        on_failure: "fail" ends the run when a member fails; "restart" ends the other members and starts all again:
+            `train_fn` finds what it saved in `checkpoint_dir()`.
+        max_restarts: how often at most.
+        forming_timeout: seconds to wait until the cluster has a slot for every member.
+        evaluator_grace: seconds that the evaluator has after the chief has finished.
+
+    The other arguments are as for `mirrored`, `parameter_server` and `launch`.
+
+    Returns:
+        A `Run`, which unpacks as HopsML's `(logdir, outputs)` with what the chief (rank 0) returned.
+
+    Raises:
+        InvalidArguments: something in the call cannot work; also more members than the cluster can ever run.
+        SparkUnavailable: the members did not come together within `forming_timeout`.
+        TrialFailed: a member failed; the message names it, with its traceback and its log.
+    """
+    return _distributed(
+        "distributed",
+        train_fn,
+        Layout(strategy, Size(num_workers, num_ps, evaluator, every_member), forming_timeout, evaluator_grace),
+        (name, local_logdir, description, metric_key),
+        (gpus_per_worker, cpus_per_worker, on_failure, max_restarts),
+        dict(options),
+    )
+
+
+def checkpoint_dir() -> str | None:
+    """For training functions: a directory that is the same for all members and all attempts of the running trial.
+
+    What is saved there is found again after a restart. None outside of a trial.
+    """
+    context = current()
+    if context is None:
+        return None
+    if "://" not in context.checkpoints:
+        os.makedirs(context.checkpoints, exist_ok=True)
+    return context.checkpoints
+
+
+def _distributed(
+    verb: str,
+    train_fn: Callable[..., Any],
+    layout: Layout,
+    texts: tuple[str, bool, str | None, str | None],
+    demands: tuple[int, int | None, str, int],
+    options: dict[str, Any],
+) -> Run:
+    """What the distributed verbs have in common."""
+    name, local_logdir, description, metric_key = texts
+    gpus, cpus, on_failure, max_restarts = demands
+    call = Call(verb, train_fn, name, options)
+    for taken in options.keys() - RunOptions.__annotations__.keys():
+        instead = taken.replace("trial", "worker") if taken in ("cpus_per_trial", "gpus_per_trial") else ""
+        call.check(
+            taken not in TrialOptions.__annotations__,
+            f"{taken} is for searches" + (f"; use {instead}" if instead else "; leave it out"),
+        )
+    size = layout.size
+    call.problems += whole("num_workers", size.workers, 1)
+    call.problems += whole("num_ps", size.ps, 0, optional=False)
+    call.problems += whole("gpus_per_worker", gpus, 0, optional=False) + whole("cpus_per_worker", cpus, 1)
+    call.problems += whole("max_restarts", max_restarts, 0, optional=False)
+    call.problems += positive("forming_timeout", layout.forming_timeout)
+    number = isinstance(layout.evaluator_grace, (int, float)) and layout.evaluator_grace >= 0
+    call.check(number, f"evaluator_grace={layout.evaluator_grace!r}; give a number of seconds of at least 0")
+    call.check(on_failure in ("fail", "restart"), f"on_failure={on_failure!r}; allowed are 'fail' and 'restart'")
+    call.check_parameters(())
+    if not call.problems:
+        call.options = dataclasses.replace(call.options, gpus_per_trial=gpus, cpus_per_trial=cpus, max_retries=0)
+    return _run(
+        call,
+        _title(layout.strategy),
+        Fixed([{}], seed=call.seed),
+        layout=layout,
+        space={},
+        choices=(),
+        name=name,
+        local_logdir=local_logdir,
+        description=description,
+        optimization_key=metric_key,
+        is_search=False,
+        max_restarts=max_restarts if on_failure == "restart" else 0,
+    )
+
+
+def _title(strategy: str) -> str:
+    return str(load("distribute", strategy).TITLE) if strategy in names("distribute") else strategy
+
+
 def _search(
     call: Call,
     title: str,
@@ -298,14 +552,27 @@ def _search(
     )
 
 
-def _run(call: Call, title: str, search: Search | None, **plan: Any) -> Run:
+def _run(
+    call: Call,
+    title: str,
+    search: Search | None,
+    layout: Layout | None = None,
+    **plan: Any,
+) -> Run:
     """Check the rest of the call and hand it to the study."""
     options = call.options
+    layout = call.layout(layout)
     settings = Settings.load(project=options.place, tracking_uri=options.tracking_uri)
     for key in ("optimization_key", "description"):
-        shown = key if call.verb != "launch" else key.replace("optimization", "metric")
+        shown = key if plan.get("is_search", True) else key.replace("optimization", "metric")
         right = isinstance(plan[key], str) or (plan[key] is None and shown != "optimization_key")
         call.check(right, f"{shown}={plan[key]!r}; give a text")
+    if layout is not None:
+        try:
+            parse_ports(settings.member_ports)
+        except ValueError as error:
+            call.problems.append(f"member_ports: {error}")
+        layout = dataclasses.replace(layout, ports=settings.member_ports)
     project = call.attempt(Project, settings.project) if options.project is None or options.place else None
     if project is not None:
         call.problems += project.check_writable()
@@ -325,7 +592,7 @@ def _run(call: Call, title: str, search: Search | None, **plan: Any) -> Run:
             seed=call.seed,
             tags=options.tags or {},
             isolation=options.isolation,
-            resources=Resources(options.parallelism, options.cpus_per_trial, options.gpus_per_trial),
+            resources=Resources(options.parallelism, options.cpus_per_trial, options.gpus_per_trial, layout),
             trial_timeout=options.trial_timeout,
             timeout=options.timeout,
             max_failures=options.max_failures,

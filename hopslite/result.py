@@ -46,6 +46,7 @@ class Trial:
     host: str | None = None
     usage: dict[str, float] | None = dataclasses.field(default=None, hash=False)
     warnings: tuple[str, ...] = ()
+    log: str = "output.log"
 
     @property
     def started(self) -> datetime.datetime | None:
@@ -73,6 +74,7 @@ class Trial:
             host=_shared(result.host),
             usage=_shared_keys(result.usage),
             warnings=tuple(sys.intern(str(text)) for text in result.warnings),
+            log=sys.intern(result.log),
         )
 
 

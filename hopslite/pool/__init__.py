@@ -6,19 +6,37 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from .. import _plugins
 from .._trial import Event, Spec
+from ..distribute import Layout
 from ..runtime.job import Job
 
-__all__ = ["Pool", "Resources"]
+__all__ = ["Pool", "Resources", "make"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Resources:
-    """What a call asked of the pool; None: as Spark is configured."""
+    """What a call asked of the pool; None: as Spark is configured.
+
+    Where trials are distributed, by `layout`, CPUs and GPUs are those of each member.
+    """
 
     parallelism: int | None = None
     cpus_per_trial: int | None = None
     gpus_per_trial: int | None = None
+    layout: Layout | None = None
+
+    def strategy(self) -> Any:
+        """The distributed trials' strategy."""
+        assert self.layout is not None
+        return _plugins.load("distribute", self.layout.strategy)
+
+
+def make(name: str, resources: Resources, spark: Any, channel_port: str) -> Pool:
+    """The pool of this name; for distributed trials its kind that runs them."""
+    kind = _plugins.load("pool", name)
+    pool: Pool = (kind.GANGS() if resources.layout else kind)(resources, spark, channel_port)
+    return pool
 
 
 class Pool(Protocol):

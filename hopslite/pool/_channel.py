@@ -22,23 +22,11 @@ from typing import Any
 from ..errors import InvalidArguments
 from ._task import HANDSHAKE_SECONDS, ClientLink, shut
 
-__all__ = ["ClientLink", "Peer", "Server", "parse_ports"]
+__all__ = ["ClientLink", "Peer", "Server"]
 
-SILENCE_SECONDS = 30.0  # a slot says something every 2 s; after this much silence it counts as lost
+SILENCE_SECONDS = 20.0  # a slot says something every 2 s; after this much silence it counts as lost
 MAX_FRAME = 64 << 20
 _LENGTH = struct.Struct("!i")
-
-
-def parse_ports(text: str) -> range:
-    """Ports to try, from "0" (any), "40000" or "40000-40100"."""
-    low, dash, high = text.partition("-")
-    try:
-        ports = range(int(low), int(high if dash else low) + 1)
-    except ValueError:
-        ports = range(0)
-    if not ports or ports[0] < 0 or ports[-1] > 65535:
-        raise InvalidArguments("channel_port", [f"{text!r} is neither a port nor a range such as 40000-40100"])
-    return ports
 
 
 class Peer(asyncio.Protocol):
@@ -88,6 +76,11 @@ class Peer(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if self._transport and not self._transport.is_closing():
             self._transport.write(data)
+
+    def cut(self) -> None:
+        """`drop`, from any thread."""
+        with contextlib.suppress(RuntimeError):
+            self._server._loop.call_soon_threadsafe(self.drop)
 
     def drop(self) -> None:
         """Cut the connection; `on_lost` follows. Only in the server's thread."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import InvalidArguments, SparkUnavailable
@@ -17,6 +18,7 @@ from . import _java
 __all__ = ["Cluster", "session"]
 
 EXECUTOR_SECONDS = 15.0  # how long a cluster may take to start its first executor
+SETTLED_SECONDS = 3.0  # no more executors for so long: these are all
 
 
 def session(given: Any = None) -> Any:
@@ -167,9 +169,7 @@ class Cluster:
         """The most cores that an executor has: by default all of its machine's. None as long as there is none."""
         end = time.monotonic() + patience
         while True:
-            executors = self.context._jsc.sc().statusStore().executorList(True)
-            each = [executors.apply(index) for index in range(executors.size())]
-            found = [int(executor.totalCores()) for executor in each if executor.id() != "driver"]
+            found = [int(executor.totalCores()) for executor in self._alive_executors()]
             if found or time.monotonic() >= end:
                 return max(found, default=None)
             time.sleep(0.1)
@@ -186,11 +186,85 @@ class Cluster:
             return max(1, min(limits))
         scala = self.context._jsc.sc()
         now = int(scala.maxNumConcurrentTasks(self._java_profile()))
-        if self.conf("spark.dynamicAllocation.enabled") != "true":
+        if not self.dynamic:
             return max(1, now)
         executors = self.conf("spark.dynamicAllocation.maxExecutors", "1000")
         per_executor = max(1, (self._cores() or 1) // (self._cpus or self._task_cpus()))
         return max(1, now, min(int(executors), 1000) * per_executor)
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether Spark adds and removes executors by itself."""
+        return self.conf("spark.dynamicAllocation.enabled") == "true"
+
+    def executors(self) -> int:
+        """How many executors the application has, or will have; the driver is one in local mode."""
+        if self.local:
+            return 1
+        if self.dynamic and self.conf("spark.dynamicAllocation.maxExecutors").isdigit():
+            return int(self.conf("spark.dynamicAllocation.maxExecutors"))
+        if self._local_cluster():
+            return self._local_cluster()[0]
+        if self.conf("spark.executor.instances").isdigit():
+            return int(self.conf("spark.executor.instances"))
+        return max(1, self._settled(lambda: len(self._alive_executors()), wanted=None))
+
+    def most_slots(self, wanted: int) -> int:
+        """How many tasks with these requests can ever run at once; a number of at least `wanted` when all fit.
+
+        Waits a little for executors that are still starting, where nothing tells how many there will be.
+        """
+        if self.local or self.dynamic:
+            return self.capacity()
+        if self._local_cluster():
+            executors, cores = self._local_cluster()
+            slots = executors * (cores // (self._cpus or self._task_cpus()))
+            if self._gpus:
+                slots = min(slots, executors * (self._gpus_per_place() // self._gpus))
+            return slots
+        instances = self.conf("spark.executor.instances")
+        if instances.isdigit() and not self.context.master.startswith("spark://"):
+            per_executor = (self._cores() or 1) // (self._cpus or self._task_cpus())
+            if self._gpus:
+                per_executor = min(per_executor, self._gpus_per_place() // self._gpus)
+            return int(instances) * per_executor
+        return self._settled(
+            lambda: int(self.context._jsc.sc().maxNumConcurrentTasks(self._java_profile())), wanted=wanted
+        )
+
+    def _local_cluster(self) -> tuple[int, ...]:
+        """Executors and cores of each, of a `local-cluster[executors,cores,memory]`; nothing elsewhere."""
+        found = re.fullmatch(r"local-cluster\[\s*(\d+)\s*,\s*(\d+)\s*,.*\]", self.context.master)
+        return tuple(int(number) for number in found.groups()) if found else ()
+
+    def _settled(self, count: Callable[[], int], wanted: int | None) -> int:
+        """A number that grows while executors register, once it is enough or has stopped growing."""
+        end = time.monotonic() + EXECUTOR_SECONDS
+        best, since = 0, time.monotonic()
+        while time.monotonic() < end:
+            now = count()
+            if now > best:
+                best, since = now, time.monotonic()
+            enough = wanted is not None and best >= wanted
+            if enough or (best and time.monotonic() - since >= SETTLED_SECONDS):
+                break
+            time.sleep(0.1)
+        return best
+
+    def _alive_executors(self) -> list[Any]:
+        executors = self.context._jsc.sc().statusStore().executorList(True)
+        each = [executors.apply(index) for index in range(executors.size())]
+        return [executor for executor in each if self.local or executor.id() != "driver"]
+
+    def occupancy(self) -> str:
+        """Who has what at the moment, for people."""
+        task_cpus = self._task_cpus()
+        shown = [
+            f"{executor.hostPort()} has {max(0, executor.totalCores() - executor.activeTasks() * task_cpus)} of "
+            f"{executor.totalCores()} cores free"
+            for executor in self._alive_executors()
+        ]
+        return "; ".join(sorted(shown)) or "no executor is there"
 
     def _task_cpus(self) -> int:
         return int(self.conf("spark.task.cpus", "1"))

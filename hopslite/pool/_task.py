@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from typing import Any
@@ -34,6 +34,7 @@ class ClientLink:
         connected.settimeout(None)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._link = Connection(os.dup(connected.fileno()))
+        self._address = str(connected.getsockname()[0])
         self._sending = threading.Lock()
         guard = threading.Timer(HANDSHAKE_SECONDS, shut, [connected])
         guard.daemon = True
@@ -47,6 +48,10 @@ class ClientLink:
 
     def fileno(self) -> int:
         return self._link.fileno()
+
+    def local_address(self) -> str:
+        """This machine's address on the way to the driver."""
+        return self._address
 
     def send(self, message: dict[str, Any]) -> None:
         frame = json.dumps(message).encode()
@@ -62,17 +67,29 @@ class ClientLink:
 
 
 def run_slot(
-    _partition: Iterable[int],
+    partition: Iterable[int],
     *,
     address: tuple[str, int],
     key: bytes,
     job: Job,
     gpus: list[str] | None = None,
+    group: int | None = None,
+    gpus_by_rank: Mapping[int, list[str] | None] | None = None,
+    driver: str = "",
 ) -> Iterator[str]:
-    """What Spark runs on an executor; yields why it could not serve, or nothing."""
+    """What Spark runs on an executor; yields why it could not serve, or nothing.
+
+    Args:
+        partition: the slot's rank in its group, where there are groups.
+        gpus: what this slot may use in local mode, where Spark assigns none; `gpus_by_rank` for groups.
+        driver: the driver's address.
+    """
     from pyspark import TaskContext
 
     context = TaskContext.get()
+    rank = next(iter(partition))
+    if gpus_by_rank is not None:
+        gpus = gpus_by_rank[rank]
     assigned = context.resources().get("gpu") if context else None
     if assigned is not None:
         gpus = list(assigned.addresses)
@@ -83,18 +100,32 @@ def run_slot(
     except (OSError, EOFError, AuthenticationError) as error:
         return iter([f"{socket.gethostname()} cannot reach the driver at {address[0]}:{address[1]} ({error!r})"])
     try:
-        serve(_Identified(link, {"host": socket.gethostname(), "gpus": gpus}), job, gpus)
+        identity: dict[str, Any] = {"host": socket.gethostname(), "gpus": gpus}
+        if group is not None:
+            identity |= {"group": group, "rank": rank, "address": _own_address(context, link, driver)}
+        serve(_Identified(link, identity), job, gpus)
     finally:
         link.close()
     return iter(())
 
 
+def _own_address(context: Any, link: ClientLink, driver: str) -> str:
+    """The name by which other executors reach this one: what Spark has registered, as far as it tells."""
+    from pyspark import BarrierTaskContext
+
+    if isinstance(context, BarrierTaskContext):
+        return str(context.getTaskInfos()[context.partitionId()].address).rpartition(":")[0].strip("[]")
+    own = link.local_address()
+    # beside the driver the connection is a local one; others reach this machine as they reach the driver
+    return driver if own.startswith("127.") or own == "::1" else own
+
+
 class _Identified:
-    """A link that adds where it is to `started` messages."""
+    """A link that adds who and where it is to `ready` and `started` messages."""
 
     def __init__(self, link: ClientLink, identity: dict[str, Any]) -> None:
         self._link, self._identity = link, identity
         self.fileno, self.receive = link.fileno, link.receive
 
     def send(self, message: dict[str, Any]) -> None:
-        self._link.send({**message, **self._identity} if message["type"] == "started" else message)
+        self._link.send({**message, **self._identity} if message["type"] in ("ready", "started") else message)

@@ -75,8 +75,9 @@ class Inline:
         for path in (directory, logdir):
             os.makedirs(path, exist_ok=True)
         try:
-            context = TrialContext(self._job.run_id, spec.trial_id, directory, logdir)
-            with captured(os.path.join(directory, LOG), tee=self._job.verbose):
+            log, checkpoints = os.path.join(directory, LOG), run.path("checkpoints")
+            context = TrialContext(self._job.run_id, spec.trial_id, directory, logdir, log, checkpoints)
+            with captured(log, tee=self._job.verbose):
                 result = execute(self._job, spec, context, self._loaded, interruptible=True)
                 if result.traceback:
                     sys.stderr.write(result.traceback)

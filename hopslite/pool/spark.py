@@ -16,8 +16,9 @@ from typing import Any
 from .._trial import Event, Result, Spec, State
 from ..errors import InvalidArguments, SparkUnavailable
 from ..runtime.job import Job
+from ..runtime.ports import parse_ports
 from . import Resources
-from ._channel import Peer, Server, parse_ports
+from ._channel import Peer, Server
 from ._session import Cluster, session
 from ._task import run_slot
 
@@ -42,10 +43,13 @@ class Spark:
         self.session = session(spark)
         self._resources = resources
         self._cluster = Cluster(self.session, resources.cpus_per_trial, resources.gpus_per_trial)
-        problems = self._cluster.problems()
+        problems = self._check()
         if problems:
             raise InvalidArguments("the cluster", problems)
-        ports = parse_ports(channel_port)
+        try:
+            ports = parse_ports(channel_port)
+        except ValueError as error:
+            raise InvalidArguments("channel_port", [str(error)]) from None
         self._inbox: queue.SimpleQueue[Event | SparkUnavailable | None] = queue.SimpleQueue()
         self._lock = threading.Lock()  # guards the next three, which the channel's thread changes
         self._idle: deque[Peer] = deque()
@@ -58,6 +62,16 @@ class Spark:
         self._closed = threading.Event()
         self._host = "127.0.0.1" if self._cluster.local else self._cluster.conf("spark.driver.host")
         self._server = Server(self._bind_address(), ports, self._on_message, self._on_lost)
+
+    @staticmethod
+    def GANGS() -> type[Spark]:
+        from ._spark_gangs import SparkGangs
+
+        return SparkGangs
+
+    def _check(self) -> list[str]:
+        """Why trials could never run here; nothing when they can."""
+        return self._cluster.problems()
 
     # --- the pool's interface
 
@@ -85,8 +99,7 @@ class Spark:
         return host if bind in ("0.0.0.0", "::") and _is_ours(host) else bind
 
     def want(self, slots: int) -> None:
-        if self._cluster.context._jsc is None:
-            raise SparkUnavailable(STOPPED)
+        self._alive()
         now = time.monotonic()
         if slots > self._wanted or now >= self._next_resize:
             self._next_resize = now + RESIZE_SECONDS
@@ -100,6 +113,10 @@ class Spark:
             if index not in self._slots:
                 self._begin_slot(index)
         self._give_back(slots)
+
+    def _alive(self) -> None:
+        if self._cluster.context._jsc is None:
+            raise SparkUnavailable(STOPPED)
 
     def _begin_slot(self, index: int) -> None:
         thread = threading.Thread(target=self._keep_slot, args=(index,), name=f"hopslite-slot-{index}", daemon=True)
@@ -179,15 +196,11 @@ class Spark:
         """Submit the slot's job, and again when it fails for a reason outside of trials."""
         context = self._cluster.context
         context.setJobGroup(self._group, f"{self._label} | slot {index}", interruptOnCancel=False)
-        task = functools.partial(self._task, gpus=self._cluster.gpus_of_slot(index))
         failures = 0
         while not self._closed.is_set():
             began = time.monotonic()
             try:
-                rdd = context.parallelize([index], 1)
-                if self._cluster.profile is not None:
-                    rdd = rdd.withResources(self._cluster.profile)
-                complaints = rdd.mapPartitions(task).collect()
+                complaints = self._run_job(index)
                 if not complaints or self._closed.is_set():
                     break
                 raise SparkUnavailable(f"{complaints[0]}; {HOW_TO_REACH}")
@@ -206,6 +219,14 @@ class Spark:
                 self._closed.wait(min(2.0**failures, 30.0))
         if not self._closed.is_set():
             del self._slots[index]
+
+    def _run_job(self, index: int) -> list[str]:
+        """Run the slot's job to its end; returns why it could not serve, if it could not."""
+        task = functools.partial(self._task, gpus=self._cluster.gpus_of_slot(index))
+        rdd = self._cluster.context.parallelize([index], 1)
+        if self._cluster.profile is not None:
+            rdd = rdd.withResources(self._cluster.profile)
+        return list(rdd.mapPartitions(task).collect())
 
     # --- the channel's thread
 

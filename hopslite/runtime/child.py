@@ -34,18 +34,29 @@ class Place:
         self.run = RunDir(spec.logdir)
         self.work = work
         work.prepare()
-        self.directory = self.run.url if self.run.is_local else os.path.join(self.work.root, "trial")
-        os.makedirs(self.directory, exist_ok=True)
-        self.log = os.path.join(self.directory, LOG)
-        self.context = TrialContext(job.run_id, spec.trial_id, self.directory, self.work.logdir or self.directory)
+        part = spec.part
+        self._kept = self.run.url if self.run.is_local else os.path.join(work.root, "trial")
+        self._own: str | None = None  # what several members would otherwise overwrite is written here
+        if part and part.role not in ("chief", "evaluator"):
+            self._own = os.path.join(work.root, "member")
+        self.directory = self._own or self._kept
+        for folder in (self._kept, self.directory):
+            os.makedirs(folder, exist_ok=True)
+        self.log = os.path.join(self._kept, f"{part.file}_{LOG}" if part else LOG)
+        self._files = os.path.join(self._kept, part.file) if part and not part.is_chief else self._kept
+        logdir = work.logdir or self.directory
+        checkpoints = self.run.path("checkpoints")
+        self.context = TrialContext(job.run_id, spec.trial_id, self.directory, logdir, self.log, checkpoints)
 
     def settle(self) -> list[str]:
         """Bring everything into the run directory; returns what went wrong."""
         try:
-            self.work.keep(self.directory)
+            self.work.keep(self._files, with_logdir=self._own is None)
+            if self._own:
+                shutil.rmtree(self._own)
             if not self.run.is_local:
-                self.run.upload(self.directory)
-                shutil.rmtree(self.directory)
+                self.run.upload(self._kept)
+                shutil.rmtree(self._kept)
         except (OSError, ValueError, shutil.Error) as error:
             return [f"files could not be kept ({error}); they are in {self.work.set_aside()} on {socket.gethostname()}"]
         return []
@@ -67,6 +78,7 @@ class RunningTrial:
         self.stopped_for: str | None = None
         self.kill_at = NEVER
         self.deadline = NEVER
+        self.waits = spec.member is not None  # members end together: what one serves the others may still need
         self.tail = LogTail(self.place.log)
         self.sampler: Sampler | None = None
 
@@ -93,6 +105,12 @@ class RunningTrial:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
 
+    def release(self) -> None:
+        """Let a member's process end that has finished."""
+        self.waits = False
+        with contextlib.suppress(OSError):
+            self.link.send_bytes(b"")
+
     def began(self, pid: int) -> None:
         self.pid = pid
         if self.stopped_for is not None:
@@ -118,7 +136,7 @@ def how_it_died(trial: RunningTrial, job: Job) -> Result:
     else:
         code = os.WEXITSTATUS(status)
         cause, error = "exit", f"the process exited with code {code} before the training function returned"
-    return failed(trial.spec, cause, f"{error}; see output.log", trial.started)
+    return failed(trial.spec, cause, f"{error}; see {os.path.basename(trial.place.log)}", trial.started)
 
 
 def _by_signal(number: int, trial: RunningTrial) -> tuple[str, str]:

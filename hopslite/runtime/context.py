@@ -12,12 +12,14 @@ __all__ = ["TrialContext", "current", "entered"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrialContext:
-    """Where the running trial writes. `directory` and `logdir` are local paths unless the store is remote."""
+    """Where the running trial, or a member of it, writes. All but `checkpoints`, which is in the store, are local."""
 
     run_id: str
     trial_id: str
     directory: str
     logdir: str
+    log: str = ""
+    checkpoints: str = ""
 
 
 _stack: list[TrialContext] = []

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Callable
 from typing import Any
 
+from .. import _plugins
 from .._trial import Result, Spec, State, json_safe
 from ..errors import ReturnValueError
-from .capture import LOG
 from .context import TrialContext, entered
 from .job import Job
 from .outputs import Outputs, check_finite, keep_files, read_outputs, write_json, write_text
@@ -22,6 +23,11 @@ __all__ = ["execute", "failed"]
 
 MAX_OUTPUTS = 8 << 20  # characters; they go to the driver, the journal and the summary
 HALF_TRACE = 50_000
+KERAS_3 = (
+    "Keras 3 cannot fit a model under MultiWorkerMirroredStrategy: it does not know TensorFlow's PerReplica values. "
+    "Two ways out: import tf_keras instead of keras (pip install tf_keras), or write the training loop yourself, with "
+    "GradientTape and strategy.run, or with Keras's JAX backend and strategy='jax'"
+)
 
 
 def execute(
@@ -42,6 +48,7 @@ def execute(
     """
     started = time.time()
     clock = time.monotonic()
+    part = spec.part
 
     def ended(state: State, **details: Any) -> Result:
         return Result(
@@ -56,16 +63,22 @@ def execute(
     try:
         fn, objects = loaded or deserialize(job.payload)
         params = Values.from_wire(spec.params, objects)
-        write_json(os.path.join(context.directory, ".hparams.json"), json_safe(params))
+        if not part or part.is_chief:
+            write_json(os.path.join(context.directory, ".hparams.json"), json_safe(params))
+        if part and part.server:
+            _plugins.load("distribute", str(job.strategy)).serve()
+            return ended(State.FINISHED)
         args, kwargs = call_arguments(fn, params)
         with entered(context):
             returned = fn(*args, **kwargs)
+        if part and not part.is_chief:
+            return ended(State.FINISHED)
         outputs = read_outputs(returned, job.optimization_key, job.needs_metric)
         files = _record(job, spec, context, outputs)
     except BaseException as error:  # one bad trial never ends a search
         if interruptible and isinstance(error, KeyboardInterrupt):
             raise
-        return ended(State.FAILED, **_failure(error))
+        return ended(State.FAILED, **_failure(error, job))
     problem = check_finite(outputs.metric, job.optimization_key)
     if problem:
         return ended(State.FAILED, outputs=outputs.values, artifacts=tuple(files), error=problem, cause="not-a-number")
@@ -75,7 +88,7 @@ def execute(
 def _record(job: Job, spec: Spec, context: TrialContext, outputs: Outputs) -> list[str]:
     place = f"Experiments/{job.run_id}/trials/{spec.trial_id}"
     files = keep_files(outputs, context.directory, lambda name: f"{place}/{name}")
-    outputs.values.setdefault("log", f"{place}/{LOG}")
+    outputs.values.setdefault("log", f"{place}/{os.path.basename(context.log)}")
     text = json.dumps(outputs.values, default=json_safe)
     if len(text) > MAX_OUTPUTS:
         raise ReturnValueError(
@@ -88,7 +101,7 @@ def _record(job: Job, spec: Spec, context: TrialContext, outputs: Outputs) -> li
     return files
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
+def _failure(error: BaseException, job: Job) -> dict[str, Any]:
     """The fields of a Result that tell what was raised; the trace starts in the user's code."""
     if isinstance(error, ReturnValueError):
         return {"error": str(error), "cause": "return-value"}
@@ -99,9 +112,17 @@ def _failure(error: BaseException) -> dict[str, Any]:
     trace = "".join(traceback.format_exception(type(error), error, frame.tb_next if frame else None))
     if len(trace) > 2 * HALF_TRACE:
         trace = f"{trace[:HALF_TRACE]}\n…\n{trace[-HALF_TRACE:]}"
+    if job.strategy and len(job.members) > 1 and "PerReplica" in trace and _keras() >= 3:
+        return {"error": KERAS_3, "cause": "exception", "traceback": trace}
     message = _text(error).strip().splitlines()
     text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
     return {"error": text[:500], "cause": cause, "traceback": trace}
+
+
+def _keras() -> int:
+    """The major version of Keras that has been imported; 0: none."""
+    version = str(getattr(sys.modules.get("keras"), "__version__", "0"))
+    return int(version.partition(".")[0])
 
 
 def _text(error: BaseException) -> str:

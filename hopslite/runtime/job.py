@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 __all__ = ["Job"]
 
@@ -13,6 +14,7 @@ class Job:
 
     `payload` is the training function with its unusual values (see `values.serialize`); without `needs_metric`
     any return value will do (`launch`); `gpus` None leaves the visible devices as Spark and the environment have them.
+    A distributed trial has a `strategy` and, in JSON form, its `members`.
     """
 
     run_id: str
@@ -31,3 +33,5 @@ class Job:
     preload: tuple[str, ...] = ()
     sample_seconds: float = 5.0
     needs_metric: bool = True
+    strategy: str | None = None
+    members: tuple[dict[str, Any], ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import json
 import os
 import socket
@@ -14,12 +15,14 @@ from collections.abc import Iterator
 from multiprocessing.connection import wait
 from typing import Any, Protocol
 
-from .._trial import Result, Spec, json_safe
+from .. import _plugins
+from .._trial import Member, Result, Spec, State, json_safe
 from ..store import RunDir
 from .capture import LogTail, captured
 from .child import NEVER, Place, RunningTrial, how_it_died, warned
 from .execute import execute, failed
 from .job import Job
+from .ports import hold_port
 from .system import Sampler
 from .values import deserialize
 from .workdir import WorkDir
@@ -31,6 +34,7 @@ BEAT_SECONDS = 2.0
 IDLE_SECONDS = 60.0
 TAIL_SECONDS = 0.25
 GRACE_SECONDS = 10.0  # between a trial's result and the end of its process
+OPTIONAL = ("tf_keras",)
 
 
 class Link(Protocol):
@@ -44,7 +48,9 @@ class Link(Protocol):
 def serve(link: Link, job: Job, gpus: list[str] | None) -> None:
     """Run trials as the driver sends them until it says `exit` or the channel closes.
 
-    Messages to the driver: `ready`, `started`, `output`, `sample`, `ended`, `beat`; from it: `run`, `kill`, `exit`.
+    Messages to the driver: `ready`, `started`, `output`, `sample`, `ended`, `beat`; from it: `run`, `kill`, `exit`. For
+    members of a distributed trial also `reserve`, answered by `reserved` with the port that is held, and, between a
+    member's `done` and its `ended`, `release`.
 
     Args:
         gpus: addresses of the GPUs that trials here may use; None leaves `CUDA_VISIBLE_DEVICES` as it is.
@@ -53,6 +59,10 @@ def serve(link: Link, job: Job, gpus: list[str] | None) -> None:
     environment = {"ML_ID": job.run_id}
     if gpus is not None:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    if job.strategy:
+        members = [Member.from_json(member) for member in job.members]
+        installed = [name for name in OPTIONAL if importlib.util.find_spec(name)]
+        environment |= _plugins.load("distribute", job.strategy).preset(members, os.environ, installed)
     runner = _ProcessRunner if job.isolation == "process" else _InlineRunner
     with _beating(link):
         slot = runner(link, job, environment)
@@ -101,6 +111,7 @@ class _ProcessRunner:
         self._preloaded: set[str] = set(job.preload)
         self._preload_environment: dict[str, str] = {}
         self._trial: RunningTrial | None = None
+        self._port: socket.socket | None = None
         self._next_sample = self._next_tail = NEVER
 
     def loop(self) -> None:
@@ -130,9 +141,32 @@ class _ProcessRunner:
             return True
         if message["type"] == "run":
             self._begin(Spec.from_json(message["spec"]))
+        elif message["type"] == "reserve":
+            self._reserve(message["trial"], message["ports"])
+        elif message["type"] == "release" and self._trial and self._trial.spec.trial_id == message["trial"]:
+            self._release(self._trial)
         elif message["type"] == "kill" and self._trial and self._trial.spec.trial_id == message["trial"]:
             self._trial.stop(message["why"])
         return False
+
+    def _reserve(self, trial: str, ports: str) -> None:
+        self._free_port()
+        try:
+            self._port = hold_port(ports)
+        except OSError as error:
+            self._link.send({"type": "reserved", "trial": trial, "error": str(error)})
+            return
+        self._link.send({"type": "reserved", "trial": trial, "port": self._port.getsockname()[1]})
+
+    def _free_port(self) -> None:
+        if self._port:
+            self._port.close()
+            self._port = None
+
+    def _release(self, trial: RunningTrial) -> None:
+        trial.release()
+        if trial.result:
+            trial.kill_at = time.monotonic() + GRACE_SECONDS
 
     def _begin(self, spec: Spec) -> None:
         try:
@@ -161,7 +195,10 @@ class _ProcessRunner:
         elif "result" in message:
             trial.result = Result.from_json(message["result"])
             trial.deadline = NEVER
-            trial.kill_at = time.monotonic() + GRACE_SECONDS
+            if trial.waits and trial.result.state is State.FINISHED:
+                self._link.send({"type": "done", "trial": trial.spec.trial_id})
+            else:
+                trial.kill_at = time.monotonic() + GRACE_SECONDS
             self._after_result(trial, message["modules"], message["environment"])
 
     def _after_result(self, trial: RunningTrial, modules: list[str], environment: dict[str, str]) -> None:
@@ -237,6 +274,8 @@ class _ProcessRunner:
         result = trial.result if trial.stopped_for is None and trial.result else how_it_died(trial, self._job)
         if trial.exit and trial.exit.get("usage"):
             result = dataclasses.replace(result, usage=trial.exit["usage"])
+        self._free_port()
+        result = dataclasses.replace(result, log=os.path.basename(trial.place.log))
         self._send_end(warned(result, *trial.place.settle()))
         if not self._may_preload and self._preloaded:
             self._preloaded = set()
@@ -253,6 +292,7 @@ class _ProcessRunner:
         trial, self._trial = self._trial, None
         if trial and trial.pid is not None:
             trial.kill()
+        self._free_port()
         self._zygote.close()
         if trial:
             trial.place.settle()

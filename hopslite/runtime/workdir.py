@@ -43,10 +43,13 @@ class WorkDir:
                 with contextlib.suppress(FileExistsError):
                     os.symlink(os.path.join(self._mirrored, name), os.path.join(self.cwd, name))
 
-    def keep(self, directory: str) -> None:
+    def keep(self, directory: str, with_logdir: bool = True) -> None:
         """Move what the trial wrote into its directory; what is there already stays as it is."""
         for folder in filter(None, (self.cwd, self.logdir)):
-            _move_new(folder, directory, os.path.join(self._mirrored, ""))
+            if folder == self.cwd or with_logdir:
+                _move_new(folder, directory, os.path.join(self._mirrored, ""))
+            else:
+                shutil.rmtree(folder)
 
     def set_aside(self) -> str:
         """Keep what is here from being used again or removed; returns where it is now."""
@@ -70,6 +73,8 @@ def _scratch() -> str | None:
 def _move_new(source: str, target: str, shown: str) -> None:
     for entry in os.scandir(source):
         destination = os.path.join(target, entry.name)
+        if not entry.is_symlink():
+            os.makedirs(target, exist_ok=True)
         if entry.is_symlink():
             if os.readlink(entry.path) != os.path.join(shown, entry.name) or not os.path.exists(entry.path):
                 os.unlink(entry.path)  # what it showed is gone, or the trial made it

@@ -27,8 +27,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from .._trial import Spec
-from .capture import LOG, flush_c_streams, redirected
+from .._trial import Spec, State
+from .capture import flush_c_streams, redirected
 from .context import TrialContext
 from .execute import execute
 from .job import Job
@@ -225,13 +225,19 @@ def _run_trial(
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)
+    part = spec.part
+    if part:
+        os.environ.update(part.environment)
     before = framework_environment()
 
     def changed() -> dict[str, str]:
         return {k: v for k, v in framework_environment().items() if before.get(k) != v}
 
     tell(pid=os.getpid())
-    redirected(os.path.join(context.directory, LOG))
+    redirected(context.log)
+    if part:
+        shown = " ".join(f"{name}={value}" for name, value in part.environment.items())
+        sys.stderr.write(f"hopslite: {part}, process {os.getpid()} on {socket.gethostname()}, {shown or 'alone'}\n")
     os.chdir(cwd)
     protect(cwd, job.directory)
     _reseed()
@@ -245,6 +251,9 @@ def _run_trial(
     usage = _used(resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
     result = dataclasses.replace(result, usage=usage)
     tell(result=result.to_json(), modules=sorted(loaded_frameworks() - already), environment=changed())
+    if part and result.state is State.FINISHED:
+        with contextlib.suppress(EOFError, OSError):
+            link.recv_bytes()  # until all members are done
     # As a normal exit would: writers flush, loggers close. Finalising the interpreter itself is slow and can crash
     # inside frameworks, so it is left out.
     with contextlib.suppress(BaseException):

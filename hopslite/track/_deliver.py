@@ -15,8 +15,8 @@ from ._tracker import Context, Tracker, Unavailable, command
 __all__ = ["Delivery"]
 
 BATCH = 200  # events in memory at a time
-REST = 4.0  # rest this many times as long as a delivery took, while the run goes on: trials need the disk and the cores
-LONGEST_REST_SECONDS = 5.0
+REST = 9.0  # rest this many times as long as a delivery took, while the run goes on: trials need the disk and the cores
+LONGEST_REST_SECONDS = 15.0
 GRACE_SECONDS = 10.0  # how long a dead server is tried after the run's end
 PAUSE_SECONDS = (0.5, 10.0)  # between tries: the first and the longest while the run goes on
 LAST_PAUSE_SECONDS = 2.0  # the longest after its end

@@ -1,0 +1,37 @@
+"""TensorFlow's MirroredStrategy (one worker) and MultiWorkerMirroredStrategy (several)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .._trial import Member
+from . import Placed, Size
+from ._tf_config import legacy_keras, tf_config
+
+__all__ = ["MultiWorkerMirrored"]
+
+
+class MultiWorkerMirrored:
+    """Chief and workers run the training function; an evaluator may run beside them. The chief counts as a worker."""
+
+    TITLE = "MirroredStrategy - Distributed Training"
+    preset = staticmethod(legacy_keras)
+
+    @staticmethod
+    def problems(size: Size) -> list[str]:
+        found = []
+        if size.ps:
+            found.append(f"num_ps={size.ps}; parameter servers need strategy='parameter_server'")
+        if size.every_member:
+            found.append("every_member=True; all members run train_fn anyway, leave it out")
+        return found
+
+    @staticmethod
+    def members(size: Size) -> list[Member]:
+        assert size.workers is not None
+        workers = [Member("worker", index) for index in range(size.workers - 1)]
+        return [Member("chief", 0), *workers, *[Member("evaluator", 0)] * size.evaluator]
+
+    @staticmethod
+    def environment(gang: Sequence[Placed], position: int) -> dict[str, str]:
+        return tf_config(gang, position, evaluator_in_cluster=True) if len(gang) > 1 else {}

@@ -1,0 +1,45 @@
+"""Ports for members of distributed trials, held from the moment their number is told until the trial's end."""
+
+from __future__ import annotations
+
+import socket
+
+__all__ = ["hold_port", "parse_ports"]
+
+
+def parse_ports(text: str) -> range:
+    """Ports to try, from "0" (any), "40000" or "40000-40100".
+
+    Raises:
+        ValueError: the text is none of these.
+    """
+    low, dash, high = text.partition("-")
+    try:
+        ports = range(int(low), int(high if dash else low) + 1)
+    except ValueError:
+        ports = range(0)
+    if not ports or ports[0] < 0 or ports[-1] > 65535:
+        raise ValueError(f"{text!r} is neither a port nor a range such as 40000-40100")
+    return ports
+
+
+def hold_port(ports: str) -> socket.socket:
+    """Bind one of some ports without listening on it; closing the socket gives the port back.
+
+    The port is taken as nobody else's (`bind` fails where anybody has it), and only then opened to sharing: Linux lets
+    a program that sets `SO_REUSEADDR`, as the servers of TensorFlow, PyTorch and JAX do, bind a port whose other
+    holders share it and do not listen. So the framework can take the port at any time and nobody gets it before.
+
+    Raises:
+        OSError: all of them are taken.
+    """
+    for port in parse_ports(ports):
+        held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            held.bind(("", port))
+        except OSError:
+            held.close()
+            continue
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return held
+    raise OSError(f"no free port among {ports} on {socket.gethostname()}; allow more (member_ports)")
