@@ -119,6 +119,7 @@ class _Study:
 
     def _job(self) -> Job:
         plan = self._plan
+        repeats = plan.search.total > 1 or plan.max_restarts > 0
         return Job(
             run_id=self._recorder.run_id,
             name=plan.name,
@@ -134,7 +135,8 @@ class _Study:
             gpus=plan.resources.gpus_per_trial,
             directory=os.getcwd(),
             import_path=tuple(os.path.abspath(entry) for entry in sys.path),
-            preload=tuple(predicted(plan.train_fn)),
+            preload=tuple(predicted(plan.train_fn)) if repeats else (),
+            repeats=repeats,
         )
 
     def _verdict(self) -> tuple[State, str]:

@@ -568,10 +568,7 @@ def _run(
         right = isinstance(plan[key], str) or (plan[key] is None and shown != "optimization_key")
         call.check(right, f"{shown}={plan[key]!r}; give a text")
     if layout is not None:
-        try:
-            parse_ports(settings.member_ports)
-        except ValueError as error:
-            call.problems.append(f"member_ports: {error}")
+        call.attempt(parse_ports, settings.member_ports, "member_ports")
         layout = dataclasses.replace(layout, ports=settings.member_ports)
     project = call.attempt(Project, settings.project) if options.project is None or options.place else None
     if project is not None:

@@ -46,10 +46,7 @@ class Spark:
         problems = self._check()
         if problems:
             raise InvalidArguments("the cluster", problems)
-        try:
-            ports = parse_ports(channel_port)
-        except ValueError as error:
-            raise InvalidArguments("channel_port", [str(error)]) from None
+        ports = parse_ports(channel_port, "channel_port")
         self._inbox: queue.SimpleQueue[Event | SparkUnavailable | None] = queue.SimpleQueue()
         self._lock = threading.Lock()  # guards the next three, which the channel's thread changes
         self._idle: deque[Peer] = deque()

@@ -14,7 +14,8 @@ class Job:
 
     `payload` is the training function with its unusual values (see `values.serialize`); without `needs_metric`
     any return value will do (`launch`); `gpus` None leaves the visible devices as Spark and the environment have them.
-    A distributed trial has a `strategy` and, in JSON form, its `members`.
+    Only where a slot may run several trials (`repeats`) does it pay to import frameworks ahead of them. A distributed
+    trial has a `strategy` and, in JSON form, its `members`.
     """
 
     run_id: str
@@ -31,6 +32,7 @@ class Job:
     directory: str = ""
     import_path: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
+    repeats: bool = True
     sample_seconds: float = 5.0
     needs_metric: bool = True
     strategy: str | None = None

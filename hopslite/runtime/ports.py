@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import socket
 
+from ..errors import InvalidArguments
+
 __all__ = ["hold_port", "parse_ports"]
 
 
-def parse_ports(text: str) -> range:
+def parse_ports(text: str, setting: str) -> range:
     """Ports to try, from "0" (any), "40000" or "40000-40100".
 
     Raises:
-        ValueError: the text is none of these.
+        InvalidArguments: the text is none of these; the message names the setting that it came from.
     """
     low, dash, high = text.partition("-")
     try:
@@ -19,7 +21,7 @@ def parse_ports(text: str) -> range:
     except ValueError:
         ports = range(0)
     if not ports or ports[0] < 0 or ports[-1] > 65535:
-        raise ValueError(f"{text!r} is neither a port nor a range such as 40000-40100")
+        raise InvalidArguments(setting, [f"{text!r} is neither a port nor a range such as 40000-40100"])
     return ports
 
 
@@ -33,7 +35,7 @@ def hold_port(ports: str) -> socket.socket:
     Raises:
         OSError: all of them are taken.
     """
-    for port in parse_ports(ports):
+    for port in parse_ports(ports, "member_ports"):
         held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             held.bind(("", port))

@@ -106,8 +106,8 @@ class _ProcessRunner:
     def __init__(self, link: Link, job: Job, environment: dict[str, str]) -> None:
         self._link, self._job, self._environment = link, job, environment
         self._work = WorkDir(job.directory, job.local_logdir)
-        self._zygote = Zygote(job, environment, preload=True)
-        self._may_preload = True
+        self._may_preload = job.repeats
+        self._zygote = Zygote(job, environment, preload=self._may_preload)
         self._preloaded: set[str] = set(job.preload)
         self._preload_environment: dict[str, str] = {}
         self._trial: RunningTrial | None = None

@@ -24,7 +24,7 @@ from spark_cluster import free_ports
 
 from hopslite.errors import InvalidArguments
 from hopslite.pool import _channel
-from hopslite.pool._channel import ClientLink, Peer, Server, parse_ports
+from hopslite.pool._channel import ClientLink, Peer, Server
 
 ANY = range(1)
 
@@ -337,16 +337,3 @@ def test_closing_ends_the_thread_and_frees_the_port() -> None:
     eventually(lambda: set(threading.enumerate()) <= before, "all threads have ended")
     again = Driver(ports=range(port, port + 1))
     again.server.close()
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("0", range(1)), ("40000", range(40000, 40001)), ("40000-40003", range(40000, 40004))]
-)
-def test_ports_are_read(text: str, expected: range) -> None:
-    assert parse_ports(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "x", "-1", "70000", "40001-40000", "1-x", "40000-", "1-2-3", "1.5"])
-def test_ports_that_make_no_sense_are_refused(text: str) -> None:
-    with pytest.raises(InvalidArguments, match="channel_port"):
-        parse_ports(text)
