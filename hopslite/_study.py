@@ -154,9 +154,9 @@ class _Study:
         message, log_path = f"run {result.run_id} failed: {error}. Its directory: {result.logdir}", None
         if first is not None:
             log_path = f"{first.logdir}/{first.log}"
-            message = (
-                f"run {result.run_id} failed: {error}. The first was trial {first.id} {first.params}: {first.error} "
-                f"(log: {log_path})" + (f"\n\n{first.traceback}" if first.traceback else "")
+            which = f"{error}. The first was trial {first.id} {first.params}: " if self._plan.search.total > 1 else ""
+            message = f"run {result.run_id} failed: {which}{first.error} (log: {log_path})" + (
+                f"\n\n{first.traceback}" if first.traceback else ""
             )
         return TrialFailed(
             message,

@@ -113,7 +113,7 @@ def _failure(error: BaseException, job: Job) -> dict[str, Any]:
     if len(trace) > 2 * HALF_TRACE:
         trace = f"{trace[:HALF_TRACE]}\n…\n{trace[-HALF_TRACE:]}"
     if job.strategy and len(job.members) > 1 and "PerReplica" in trace and _keras() >= 3:
-        return {"error": KERAS_3, "cause": "exception", "traceback": trace}
+        return {"error": KERAS_3, "cause": "exception"}
     message = _text(error).strip().splitlines()
     text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
     return {"error": text[:500], "cause": cause, "traceback": trace}

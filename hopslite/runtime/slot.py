@@ -59,10 +59,7 @@ def serve(link: Link, job: Job, gpus: list[str] | None) -> None:
     environment = {"ML_ID": job.run_id}
     if gpus is not None:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    if job.strategy:
-        members = [Member.from_json(member) for member in job.members]
-        installed = [name for name in OPTIONAL if importlib.util.find_spec(name)]
-        environment |= _plugins.load("distribute", job.strategy).preset(members, os.environ, installed)
+    environment |= _preset(job)
     runner = _ProcessRunner if job.isolation == "process" else _InlineRunner
     with _beating(link):
         slot = runner(link, job, environment)
@@ -72,6 +69,15 @@ def serve(link: Link, job: Job, gpus: list[str] | None) -> None:
                 slot.loop()
         finally:
             slot.close()
+
+
+def _preset(job: Job) -> dict[str, str]:
+    """What members need in their environment before they import a framework."""
+    if not job.strategy:
+        return {}
+    members = [Member.from_json(member) for member in job.members]
+    installed = [name for name in OPTIONAL if importlib.util.find_spec(name)]
+    return dict(_plugins.load("distribute", job.strategy).preset(members, os.environ, installed))
 
 
 @contextlib.contextmanager
@@ -169,6 +175,9 @@ class _ProcessRunner:
             trial.kill_at = time.monotonic() + GRACE_SECONDS
 
     def _begin(self, spec: Spec) -> None:
+        if part := spec.part:  # its log tells the whole of its environment
+            part = dataclasses.replace(part, environment={**_preset(self._job), **part.environment})
+            spec = dataclasses.replace(spec, member=part.to_json())
         try:
             self._trial = RunningTrial(self._job, spec, self._zygote, self._work)
         except OSError as error:  # a full disk, a zygote that was killed

@@ -56,6 +56,10 @@ def refused(call: Callable[..., Any], *args: Any, **kwargs: Any) -> errors.Inval
     return caught.value
 
 
+def alone() -> None:
+    """A training function of a distributed run."""
+
+
 # (what is wrong, words that the message must hold, the call's arguments)
 CASES: list[tuple[str, list[str], Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = [
     ("not callable", ["train_fn", "3"], grid, (3, GRID), {}),
@@ -358,3 +362,55 @@ def test_directions_in_any_spelling(project: str) -> None:
 def test_a_project_can_be_a_path(tmp_path: Path) -> None:
     run = grid(train, GRID, project=tmp_path / "p", pool="inline", display=False)
     assert run.logdir.startswith(f"{tmp_path}{os.sep}p")
+
+
+DISTRIBUTED: list[tuple[str, list[str], Callable[..., Any], dict[str, Any]]] = [
+    ("no workers", ["num_workers=0", "at least 1"], experiment.mirrored, {"num_workers": 0}),
+    ("workers True", ["num_workers=True"], experiment.mirrored, {"num_workers": True}),
+    ("no parameter server", ["num_ps=0"], experiment.parameter_server, {"num_workers": 2, "num_ps": 0}),
+    ("ps for torch", ["num_ps=1", "torch"], experiment.distributed, {"strategy": "torch", "num_ps": 1}),
+    ("evaluator for jax", ["evaluator", "rank 0"], experiment.distributed, {"strategy": "jax", "evaluator": True}),
+    ("unknown strategy", ["'horovod'", "torch"], experiment.distributed, {"strategy": "horovod"}),
+    ("gpus", ["gpus_per_worker=-1"], experiment.mirrored, {"gpus_per_worker": -1}),
+    ("cpus", ["cpus_per_worker=0"], experiment.mirrored, {"cpus_per_worker": 0}),
+    ("on_failure", ["on_failure='retry'", "restart"], experiment.mirrored, {"on_failure": "retry"}),
+    ("restarts", ["max_restarts=-1"], experiment.mirrored, {"max_restarts": -1}),
+    ("forming timeout", ["forming_timeout=0"], experiment.mirrored, {"forming_timeout": 0}),
+    ("grace", ["evaluator_grace=-1"], experiment.mirrored, {"evaluator_grace": -1}),
+    ("a search's keyword", ["gpus_per_trial", "gpus_per_worker"], experiment.mirrored, {"gpus_per_trial": 1}),
+    ("a search's size", ["workers_per_trial", "searches"], experiment.mirrored, {"workers_per_trial": 2}),
+    ("no isolation", ["isolation"], experiment.mirrored, {"isolation": "none"}),
+    ("inline", ["pool='inline'", "executors"], experiment.mirrored, {"pool": "inline"}),
+    ("metric key", ["metric_key=3"], experiment.mirrored, {"metric_key": 3}),
+    ("a typo", ["num_worker", "unknown keyword"], experiment.mirrored, {"num_worker": 2}),
+]
+
+
+@pytest.mark.parametrize(("what", "words", "verb", "given"), DISTRIBUTED, ids=[case[0] for case in DISTRIBUTED])
+def test_a_distributed_run_that_cannot_work_is_refused(
+    what: str, words: list[str], verb: Callable[..., Any], given: dict[str, Any], project: str
+) -> None:
+    error = refused(verb, alone, **given)
+    assert [word for word in words if word not in str(error)] == [], str(error)
+    assert not files_below(Path(project).parent)
+
+
+def test_a_distributed_function_takes_no_arguments(project: str) -> None:
+    assert "lr" in str(refused(experiment.mirrored, train, num_workers=2))
+
+
+@pytest.mark.parametrize("given", [{"strategy": "torch"}, {"workers_per_trial": 2}])
+def test_a_search_over_gangs_needs_both_keywords(given: dict[str, Any], project: str) -> None:
+    error = refused(grid, train, GRID, **given)
+    assert "strategy" in str(error)
+    assert "workers_per_trial" in str(error)
+
+
+def test_a_search_over_gangs_has_members_of_one_kind(project: str) -> None:
+    error = refused(grid, train, GRID, strategy="parameter_server", workers_per_trial=2)
+    assert "distributed()" in str(error)
+
+
+def test_ports_for_members_are_checked(project: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOPSLITE_MEMBER_PORTS", "9-1")
+    assert "9-1" in str(refused(experiment.mirrored, alone, num_workers=2))
