@@ -98,7 +98,7 @@ class Gang:
                 return
             error = f"its slot on {self._seats[rank].host} was lost (the executor died, or the network was cut)"
             self._running.add(rank)
-            self._on_ended(rank, self._failed("lost", error))
+            self._on_ended(rank, self._failed("lost", error, rank))
 
     def kill(self, why: str) -> None:
         """End all members; the trial's end follows."""
@@ -127,7 +127,7 @@ class Gang:
 
     def _on_reserved(self, rank: int, message: dict[str, Any]) -> None:
         if "error" in message:
-            self._on_ended(rank, self._failed("exception", message["error"]))
+            self._on_ended(rank, self._failed("exception", message["error"], rank))
             return
         self._ports[rank] = message["port"]
         if len(self._ports) < len(self._members) or self._failures or self._stopped_for:
@@ -232,10 +232,10 @@ class Gang:
         error = f"{member} on {self._seats[root].host}: {result.error}"
         others = len(self._members) - 1
         if others:
-            error += f" (the other {others} member{'s were' if others > 1 else ' was'} ended)"
+            error += f" (the other {f'{others} members were' if others > 1 else 'member was'} ended)"
         return dataclasses.replace(result, error=error, started=self._began, duration=time.time() - self._began)
 
-    def _failed(self, cause: str, error: str) -> Result:
+    def _failed(self, cause: str, error: str, rank: int = 0) -> Result:
         return Result(
             self.spec.trial_id,
             State.KILLED if cause == "killed" else State.FAILED,
@@ -243,7 +243,7 @@ class Gang:
             cause=cause,
             started=self._began,
             duration=time.time() - self._began,
-            log=f"{self._members[0].file}_output.log",
+            log=f"{self._members[rank].file}_output.log",
         )
 
     def _emit(self, kind: str, data: dict[str, Any]) -> None:

@@ -237,7 +237,8 @@ def _run_trial(
     redirected(context.log)
     if part:
         shown = " ".join(f"{name}={value}" for name, value in part.environment.items())
-        sys.stderr.write(f"hopslite: {part}, process {os.getpid()} on {socket.gethostname()}, {shown or 'alone'}\n")
+        where = f"process {os.getpid()} on {socket.gethostname()}"
+        sys.stderr.write(f"hopslite: {part}, attempt {spec.attempt + 1}, {where}, {shown or 'alone'}\n")
     os.chdir(cwd)
     protect(cwd, job.directory)
     _reseed()

@@ -190,8 +190,11 @@ class Mlflow:
     def _upload(self, run_id: str, result: Result) -> None:
         assert self._connection is not None
         directory = self._context.run.sub("trials", result.trial_id)
+        files = [*result.artifacts, *TRIAL_FILES]
         with self._refusals():
-            self._connection.upload(run_id, directory, (*result.artifacts, *TRIAL_FILES))
+            if result.log not in TRIAL_FILES:  # that of one member of several
+                files += [name for name in directory.list() if name.endswith("_output.log")]
+            self._connection.upload(run_id, directory, files)
 
     def _deliver_end(self, parent: Known, event: Event) -> None:
         assert self._connection is not None
