@@ -53,7 +53,7 @@ def ours(spark: object, isolation: str, recording: bool) -> Callable[[int], floa
 
 
 def _stop_trackers() -> None:
-    """What MLflow has not been told when the run ends is told afterwards, which must not disturb the next measurement."""
+    """What MLflow is told after the run's end must not disturb the next measurement."""
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
             if "hopslite.track.__main__" in " ".join(process.cmdline()):

@@ -3,8 +3,9 @@
     python benchmarks/scale.py [--trials 100 1000 10000] [--slots 1000]
 
 Trials are no-ops in two slots without isolation, so that the driver's part shows; the cost of a trial is the time from
-the first trial's end to the last one's, shared among them. Slots are light clients of the real channel in a few
-processes, each sending a heartbeat and a report a second to a pool's server with the study's way of taking them in.
+the end of the 200th, when both slots are surely at work, to the end of the last, shared among those between. Slots are
+light clients of the real channel in a few processes, each sending a heartbeat and a report a second to a pool's server
+with the study's way of taking them in.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from hopslite import experiment
 from hopslite.pool._channel import ClientLink, Server
 
 SECONDS = 20.0
-REPEATS = 3
+REPEATS = 5
+WARM_UP = 200
 
 
 def no_op(x: float) -> float:
@@ -42,15 +44,15 @@ def trials(counts: list[int]) -> None:
             )
 
         run(100)
-        for count in [count for count in counts for _ in range(REPEATS)]:
+        for count in counts * REPEATS:  # in turn, so that a noisy minute meets all of them
             before = process.memory_info().rss
             cpu = process.cpu_times()
-            result = run(count)
+            result = run(WARM_UP + count)
             used = process.cpu_times()
-            growth = (process.memory_info().rss - before) / 1024 / count
+            growth = (process.memory_info().rss - before) / 1024 / (WARM_UP + count)
             ends = sorted(trial.started_at + trial.duration for trial in result.trials)
-            cost = 1000 * (ends[-1] - ends[0]) / (count - 1)
-            driver = 1000 * (used.user + used.system - cpu.user - cpu.system) / count
+            cost = 1000 * (ends[-1] - ends[WARM_UP - 1]) / count
+            driver = 1000 * (used.user + used.system - cpu.user - cpu.system) / (WARM_UP + count)
             found.setdefault(count, []).append((cost, driver, growth, threading.active_count()))
             del result
     rows = [[count, *(median([run[column] for run in runs]) for column in range(4))] for count, runs in found.items()]

@@ -69,11 +69,12 @@ class SparkGangs(Spark):
         problems = cluster.problems()
         if problems:
             return problems
+        strategy = resources.strategy()
         workers = size.workers
-        if workers is None:
-            workers = max(1, cluster.executors() - size.ps - size.evaluator)
-        self._strategy = resources.strategy()
-        self._members: list[Member] = self._strategy.members(dataclasses.replace(size, workers=workers))
+        if workers is None:  # a member on each executor
+            others = len(strategy.members(dataclasses.replace(size, workers=1))) - 1
+            workers = max(1, cluster.executors() - others)
+        self._members: list[Member] = strategy.members(dataclasses.replace(size, workers=workers))
         with_gpu = tuple(rank for rank, member in enumerate(self._members) if member.gpu)
         without = tuple(rank for rank, member in enumerate(self._members) if not member.gpu)
         self._parts = [_Part(cluster, with_gpu)]
