@@ -431,7 +431,9 @@ def distributed(
         strategy: how members find each other: "multi_worker_mirrored" and "parameter_server" set `TF_CONFIG`; "torch"
             sets what `init_process_group()` reads, "jax" what `jax.distributed.initialize()` reads, without arguments.
         num_workers: members that train; default: one for each of the cluster's executors.
-        gpus_per_worker: GPUs for each member that trains, which it sees in `CUDA_VISIBLE_DEVICES`.
+        gpus_per_worker: GPUs for each member that trains, which it sees in `CUDA_VISIBLE_DEVICES`. 0 asks for none:
+            members have those that Spark's configuration gives every task, and otherwise none, but a single one has
+            all that its machine shows it.
         cpus_per_worker: cores for each member; default: `spark.task.cpus`.
         on_failure: "fail" ends the run when a member fails; "restart" ends the other members and starts all again:
             `train_fn` finds what it saved in `checkpoint_dir()`.
@@ -501,7 +503,9 @@ def _distributed(
     call.check(on_failure in ("fail", "restart"), f"on_failure={on_failure!r}; allowed are 'fail' and 'restart'")
     call.check_parameters(())
     if not call.problems:
-        call.options = dataclasses.replace(call.options, gpus_per_trial=gpus, cpus_per_trial=cpus, max_retries=0)
+        call.options = dataclasses.replace(
+            call.options, gpus_per_trial=gpus or None, cpus_per_trial=cpus, max_retries=0
+        )
     return _run(
         call,
         _title(layout.strategy),

@@ -193,6 +193,11 @@ class Cluster:
         return max(1, now, min(int(executors), 1000) * per_executor)
 
     @property
+    def gives_gpus(self) -> bool:
+        """Whether Spark is configured to give tasks GPUs without being asked."""
+        return float(self.conf("spark.task.resource.gpu.amount", "0")) > 0
+
+    @property
     def dynamic(self) -> bool:
         """Whether Spark adds and removes executors by itself."""
         return self.conf("spark.dynamicAllocation.enabled") == "true"

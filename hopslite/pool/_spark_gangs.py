@@ -78,7 +78,7 @@ class SparkGangs(Spark):
         with_gpu = tuple(rank for rank, member in enumerate(self._members) if member.gpu)
         without = tuple(rank for rank, member in enumerate(self._members) if not member.gpu)
         self._parts = [_Part(cluster, with_gpu)]
-        if without and resources.gpus_per_trial:
+        if without and (resources.gpus_per_trial or cluster.gives_gpus):
             self._parts.append(_Part(Cluster(self.session, resources.cpus_per_trial, 0), without))
         elif without:
             self._parts = [_Part(cluster, tuple(range(len(self._members))))]

@@ -93,7 +93,9 @@ def run_slot(
     assigned = context.resources().get("gpu") if context else None
     if assigned is not None:
         gpus = list(assigned.addresses)
-    elif job.gpus is not None and gpus is None:
+    elif (job.gpus is not None or len(job.members) > 1) and gpus is None:
+        gpus = []  # several members on one machine must not share what none of them was given
+    if job.members and not job.members[rank]["gpu"]:
         gpus = []
     try:
         link = ClientLink(address, key)
