@@ -6,7 +6,7 @@
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
-BENCHMARKS := overhead makespan imports scale de_quality
+BENCHMARKS := overhead makespan imports scale distributed de_quality
 
 # Part of the markers' names: an environment of another Python version is made again, not mixed.
 PYTHON_VERSION := $(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])" 2>/dev/null)
