@@ -34,7 +34,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # what Spark sets for tasks of one core
     "HOPSLITE_TENSORBOARD": "off",
 }
-RATES = ("steps a second", "fastest")
+SHARES = ("steps a second", "fastest", "processor")
 Marks = dict[str, float]
 
 
@@ -96,15 +96,18 @@ def mirrored(folder: str, steps: int) -> Callable[[], float]:
             loss = step(next(batches))
         float(loss)
         times = []
+        used = time.process_time()
         for _ in range(steps // 50):
             began = time.perf_counter()
             for _ in range(50):
                 loss = step(next(batches))
             loss = float(loss)
             times.append(time.perf_counter() - began)
+        used = time.process_time() - used
         role = json.loads(os.getenv("TF_CONFIG"))["task"]["type"]
         marks = {"first line": first_line, "imported": imported, "first step": first_step}
         marks |= {"steps a second": 50 / statistics.median(times), "fastest": 50 / min(times)}
+        marks["processor"] = 1000 * used / steps
         with open(os.path.join(folder, role), "w") as file:
             json.dump(marks, file)
         return loss
@@ -169,10 +172,12 @@ def by_hand(make: Callable[[str, int], Callable[[], float]], steps: int, _: Any)
 
 
 def marks(folder: str, began: float) -> Marks:
-    """Of the slowest member: seconds since the start, and steps a second."""
+    """Seconds from the start, and steps a second, of the slower member; processor time on average."""
     each = [json.loads(Path(folder, role).read_text()) for role in ROLES]
-    rates = {name: min(member[name] for member in each) for name in each[0] if name in RATES}
-    return rates | {name: max(member[name] for member in each) - began for name in each[0] if name not in RATES}
+    found = {name: [member[name] for member in each] for name in each[0]}
+    times = {name: max(values) - began for name, values in found.items() if name not in SHARES}
+    rates = {name: min(values) for name, values in found.items() if name in SHARES}
+    return times | rates | {"processor": sum(found["processor"]) / len(ROLES)} if rates else times
 
 
 def free_ports(count: int) -> list[int]:
@@ -191,11 +196,11 @@ def in_turn(make: Callable[[str, int], Callable[[], float]], steps: int, spark: 
     return found
 
 
-def row(title: str, found: list[list[Marks]], name: str, share: bool = False) -> list[Any]:
+def row(title: str, found: list[list[Marks]], name: str) -> list[Any]:
     values = [[each[name] for each in way] for way in found]
     ours, hands = (median(way) for way in values)
-    digits = 0 if share else 2
-    difference = f"{100 * (ours / hands - 1):+.1f} %" if share else f"{ours - hands:+.2f} s"
+    digits = 2 if name not in SHARES or name == "processor" else 0
+    difference = f"{100 * (ours / hands - 1):+.1f} %" if name in SHARES else f"{ours - hands:+.2f} s"
     every = [", ".join(f"{value:.{digits}f}" for value in way) for way in values]
     return [title, f"{ours:.{digits}f}", f"{hands:.{digits}f}", difference, *every]
 
@@ -214,8 +219,9 @@ def main() -> None:
         row("first line, with TensorFlow, s", trained, "first line"),
         row("TensorFlow imported, s", trained, "imported"),
         row("first step made, s", trained, "first step"),
-        row("steps a second, median of 50", trained, "steps a second", share=True),
-        row("steps a second, the fastest 50", trained, "fastest", share=True),
+        row("steps a second, median of 50", trained, "steps a second"),
+        row("steps a second, the fastest 50", trained, "fastest"),
+        row("processor time of a step, ms", trained, "processor"),
     ]
     head = ["two members", "hopslite", "by hand", "difference", "each round: hopslite", "each round: by hand"]
     table("Distributed training beside processes started by hand, medians", head, rows)

@@ -48,8 +48,8 @@ def record(run: experiment.Run) -> dict[str, Any]:
 
 
 def assert_nothing_is_left(run: experiment.Run, processes: list[int]) -> None:
-    """No process of any member, none that they started, and nobody at their ports."""
-    eventually(lambda: not [pid for pid in processes if alive(pid)], f"{processes} are gone", seconds=10)
+    """No process of any member, none that they started, and nobody who listens at their ports."""
+    eventually(lambda: not [pid for pid in processes if alive(pid)], f"{processes} are gone", seconds=15)
     for member in record(run)["members"]:
         host, _, port = member["address"].rpartition(":")
         with pytest.raises(ConnectionRefusedError):
@@ -257,6 +257,20 @@ class TestMembersThatEnd:
         assert caught.value.cause == "signal"
         assert "worker 1" in str(caught.value) and "SIGKILL" in str(caught.value)
 
+    def test_one_that_takes_too_long(self, cluster: Any, shared: str, tmp_path: Path) -> None:
+        def deed(rank: int) -> None:
+            import threading
+
+            threading.Event().wait()
+
+        with pytest.raises(TrialFailed) as caught:
+            experiment.distributed(
+                meeting(tmp_path, deed), strategy="torch", trial_timeout=8, project=shared, display=False
+            )
+        assert caught.value.cause == "timeout"
+        assert "trial_timeout" in str(caught.value)
+        assert_nothing_is_left(run_of(caught.value), processes_in(tmp_path))
+
 
 class TestRestart:
     def test_what_was_saved_is_found_in_every_attempt(self, cluster: Any, shared: str, tmp_path: Path) -> None:
@@ -325,7 +339,7 @@ class TestRestart:
 
             import psutil
 
-            if len(list(pathlib.Path(tmp_path).glob("rank-1-*"))) == 1:
+            if len(list(pathlib.Path(tmp_path).glob(f"rank-{rank}-*"))) == 1:  # the first attempt
                 if rank == 1:
                     next(parent for parent in psutil.Process().parents() if "java" in parent.name()).kill()
                 threading.Event().wait()
@@ -530,7 +544,7 @@ class TestForming:
             time.sleep(1)
             assert files_below(meet) == set()
             (tmp_path / "other" / "release").touch()
-            assert str(running.result().state) == "FINISHED"
+            assert str(running.result(200).state) == "FINISHED"
 
 
 class TestRefused:

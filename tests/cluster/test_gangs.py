@@ -84,6 +84,51 @@ def three_slots(spark_conf_dir: Path) -> Iterator[Any]:
         yield spark
 
 
+@pytest.fixture(scope="class")
+def one_machine(spark_conf_dir: Path) -> Iterator[Any]:
+    with spark_session("local[2]", spark_conf_dir, {}) as spark:
+        yield spark
+
+
+class TestOneMachine:
+    """Spark in local mode: the driver is the only executor."""
+
+    def test_members_are_processes_of_their_own(self, one_machine: Any, shared: str, tmp_path: Path) -> None:
+        run = experiment.launch(
+            gang(tmp_path),
+            {"n": [0]},
+            strategy="torch",
+            workers_per_trial=2,
+            timeout=HANGS_S,
+            project=shared,
+            display=False,
+        )
+        assert_all_finished(run)
+        assert {path.name for path in tmp_path.iterdir()} == {"0-0", "0-1", "0-0.end", "0-1.end"}
+
+    def test_one_executor_means_one_member(self, one_machine: Any, shared: str) -> None:
+        def train() -> str:
+            import os
+
+            return os.environ.get("TF_CONFIG", "none")
+
+        run = experiment.mirrored(train, timeout=HANGS_S, project=shared, display=False)
+        assert run[1]["metric"] == "none"
+        assert [path.name for path in Path(run.trials[0].logdir).glob("*_output.log")] == ["chief_0_output.log"]
+
+    def test_no_room_for_an_evaluator(self, one_machine: Any, tmp_path: Path) -> None:
+        with pytest.raises(InvalidArguments, match=r"3 members.*evaluator.*2"):
+            experiment.mirrored(
+                lambda: 1,
+                num_workers=2,
+                evaluator=True,
+                timeout=HANGS_S,
+                project=tmp_path / "project",
+                display=False,
+            )
+        assert not list(tmp_path.rglob("run.json"))
+
+
 class TestFourSlots:
     def test_two_gangs_at_once_and_the_third_after(self, four_slots: Any, shared: str, tmp_path: Path) -> None:
         run = experiment.grid_search(
