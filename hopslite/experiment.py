@@ -511,6 +511,7 @@ def _distributed(
         _title(layout.strategy),
         Fixed([{}], seed=call.seed),
         layout=layout,
+        per="worker",
         space={},
         choices=(),
         name=name,
@@ -561,6 +562,7 @@ def _run(
     title: str,
     search: Search | None,
     layout: Layout | None = None,
+    per: str = "trial",
     **plan: Any,
 ) -> Run:
     """Check the rest of the call and hand it to the study."""
@@ -593,7 +595,7 @@ def _run(
             seed=call.seed,
             tags=options.tags or {},
             isolation=options.isolation,
-            resources=Resources(options.parallelism, options.cpus_per_trial, options.gpus_per_trial, layout),
+            resources=Resources(options.parallelism, options.cpus_per_trial, options.gpus_per_trial, layout, per),
             trial_timeout=options.trial_timeout,
             timeout=options.timeout,
             max_failures=options.max_failures,

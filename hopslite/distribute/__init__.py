@@ -50,6 +50,7 @@ class Strategy(Protocol):
     """A class of static functions; a new one is one file, or an entry point in `hopslite.distribute`."""
 
     TITLE: str  # for Spark's user interface
+    ALL_LISTEN: bool  # whether every member that trains listens on its port as soon as it has met the others
 
     @staticmethod
     def problems(size: Size) -> list[str]:

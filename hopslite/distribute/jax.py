@@ -18,6 +18,7 @@ class Jax:
     """
 
     TITLE = "jax.distributed - Distributed Training"
+    ALL_LISTEN = False
 
     @staticmethod
     def problems(size: Size) -> list[str]:

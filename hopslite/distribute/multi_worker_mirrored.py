@@ -15,6 +15,7 @@ class MultiWorkerMirrored:
     """Chief and workers run the training function; an evaluator may run beside them. The chief counts as a worker."""
 
     TITLE = "MirroredStrategy - Distributed Training"
+    ALL_LISTEN = True
     preset = staticmethod(legacy_keras)
 
     @staticmethod

@@ -15,10 +15,11 @@ class ParameterServer:
     """TensorFlow 2's coordinator model; with `every_member` all run the training function, as with TensorFlow 1.
 
     In the coordinator model the chief alone runs the training function, and `workers` come on top of it; with
-    `every_member` it is one of the `workers`, as in HopsML.
+    `every_member` it is one of the `workers`, as in HopsML. A coordinator computes nothing and takes no GPU.
     """
 
     TITLE = "ParameterServerStrategy - Distributed Training"
+    ALL_LISTEN = False
     preset = staticmethod(legacy_keras)
 
     @staticmethod
@@ -31,7 +32,7 @@ class ParameterServer:
         server = not size.every_member
         workers = [Member("worker", index, server=server) for index in range(size.workers - size.every_member)]
         keepers = [Member("ps", index, gpu=False, server=server) for index in range(size.ps)]
-        return [Member("chief", 0), *workers, *keepers, *[Member("evaluator", 0)] * size.evaluator]
+        return [Member("chief", 0, gpu=not server), *workers, *keepers, *[Member("evaluator", 0)] * size.evaluator]
 
     @staticmethod
     def environment(gang: Sequence[Placed], position: int) -> dict[str, str]:

@@ -17,6 +17,7 @@ class Torch:
     """
 
     TITLE = "torch.distributed - Distributed Training"
+    ALL_LISTEN = False
 
     @staticmethod
     def problems(size: Size) -> list[str]:

@@ -18,13 +18,15 @@ __all__ = ["Pool", "Resources", "make"]
 class Resources:
     """What a call asked of the pool; None: as Spark is configured.
 
-    Where trials are distributed, by `layout`, CPUs and GPUs are those of each member.
+    Where trials are distributed, by `layout`, CPUs and GPUs are those of each member. `per` ends the names of the
+    keywords that the user gave: "trial" or "worker".
     """
 
     parallelism: int | None = None
     cpus_per_trial: int | None = None
     gpus_per_trial: int | None = None
     layout: Layout | None = None
+    per: str = "trial"
 
     def strategy(self) -> Any:
         """The distributed trials' strategy."""

@@ -18,6 +18,7 @@ __all__ = ["Gang", "Seat"]
 ROOT_CAUSE_SECONDS = 1.0  # a member that dies makes others fail, and their messages may come first
 WORKER_GRACE_SECONDS = 60.0  # for other workers, once the chief has finished
 KILL_SECONDS = 15.0  # for slots to end what they run; then their connection is cut, which ends it
+PROBE_SECONDS = 2.0  # how often members are asked whether they wait for one that never came
 CONSEQUENCES = ("exception", "killed")  # what a member ends with when another one is gone
 
 
@@ -51,6 +52,7 @@ class Gang:
         self._seats = dict(seats)
         self._tell = tell
         self._strategy = _plugins.load("distribute", layout.strategy)
+        self._trainers = {rank for rank, member in enumerate(self._members) if member.trains}
         self._lock = threading.RLock()
         self._ports: dict[int, int] = {}
         self._running: set[int] = set()
@@ -58,6 +60,8 @@ class Gang:
         self._done: set[int] = set()
         self._results: dict[int, Result] = {}
         self._failures: list[int] = []  # in the order in which they were told
+        self._absent: set[int] = set()  # done, and never listened where all have to
+        self._blamed: Result | None = None
         self._ended_by_us: set[int] = set()
         self._warnings: list[str] = []
         self._began = time.time()
@@ -87,7 +91,12 @@ class Gang:
                 self._emit("sample", message["metrics"])
             elif kind == "done":
                 self._done.add(rank)
+                if self._strategy.ALL_LISTEN and len(self._trainers) > 1 and not message.get("listening", True):
+                    self._absent.add(rank)
+                    self._deadlines.setdefault("probe", time.monotonic() + PROBE_SECONDS)
                 self._progress()
+            elif kind == "probed" and message["listening"] and rank not in self._done:
+                self._blame_absent(rank)
             elif kind == "ended":
                 self._on_ended(rank, Result.from_json(message["result"]))
 
@@ -115,7 +124,9 @@ class Gang:
                 del self._deadlines[name]
                 if self.over:
                     continue
-                if name == "fail":
+                if name == "probe":
+                    self._probe()
+                elif name == "fail":
                     self._end_all("another member failed")
                 elif name == "kill":
                     for rank in self._running - self._results.keys():
@@ -157,16 +168,36 @@ class Gang:
         if 0 not in self._done or self._failures or self._stopped_for:
             return
         now = time.monotonic()
-        trainers = {rank for rank, member in enumerate(self._members) if member.trains}
         evaluators = {rank for rank, member in enumerate(self._members) if member.role == "evaluator"}
         if evaluators and "evaluator" not in self._deadlines:
             self._deadlines["evaluator"] = now + self._layout.evaluator_grace
-        if trainers <= self._done:
+        if self._trainers <= self._done:
             self._deadlines.pop("worker", None)
             for rank in self._done - self._results.keys():
                 self._release(rank)
         elif "worker" not in self._deadlines:
             self._deadlines["worker"] = now + WORKER_GRACE_SECONDS
+
+    def _probe(self) -> None:
+        """Ask those that still train whether they wait in the strategy."""
+        waiting = self._trainers - self._done - self._results.keys()
+        for rank in waiting:
+            self._seats[rank].peer.send({"type": "probe", "trial": self.spec.trial_id})
+        if waiting:
+            self._deadlines["probe"] = time.monotonic() + PROBE_SECONDS
+
+    def _blame_absent(self, waiting: int) -> None:
+        """A member waits for one that has returned already, and would wait for ever."""
+        if not self._absent or self._failures or self._stopped_for:
+            return
+        absent = min(self._absent)
+        error = (
+            f"train_fn returned without having made the strategy, for which {self._members[waiting]} waits; "
+            "every member has to make it"
+        )
+        self._failures.append(absent)
+        self._blamed = self._failed("exception", error, absent)
+        self._end_all("another member never reached the strategy")
 
     def _release(self, rank: int) -> None:
         self._seats[rank].peer.send({"type": "release", "trial": self.spec.trial_id})
@@ -228,7 +259,7 @@ class Gang:
         if not self._failures:
             return self._results[0]
         root = min(self._failures, key=lambda rank: self._results[rank].cause in CONSEQUENCES)
-        result, member = self._results[root], self._members[root]
+        result, member = self._blamed or self._results[root], self._members[root]
         error = f"{member} on {self._seats[root].host}: {result.error}"
         others = len(self._members) - 1
         if others:

@@ -105,7 +105,8 @@ def _this_interpreter() -> Iterator[None]:
 class Cluster:
     """What Spark can give trials: slots, GPUs, and the resource profile to ask for them with."""
 
-    def __init__(self, spark: Any, cpus: int | None, gpus: int | None) -> None:
+    def __init__(self, spark: Any, cpus: int | None, gpus: int | None, per: str = "trial") -> None:
+        self._per = per  # what the requests are for, as the keywords of the call say
         self.context = spark.sparkContext
         self._conf = dict(self.context.getConf().getAll())
         self.local = self.context.master.startswith("local") and not self.context.master.startswith("local-cluster")
@@ -141,7 +142,9 @@ class Cluster:
         cores, wanted = self._cores(), self._cpus or 1
         found = []
         if cores is not None and wanted > cores:
-            found.append(f"cpus_per_trial={wanted}, but {self._place()} has {cores} cores; ask for at most {cores}")
+            found.append(
+                f"cpus_per_{self._per}={wanted}, but {self._place()} has {cores} cores; ask for at most {cores}"
+            )
         gpus = self._gpus_per_place()
         if self._gpus and self._gpus > gpus:
             how = (
@@ -149,7 +152,7 @@ class Cluster:
                 if self.local
                 else "spark.executor.resource.gpu.amount says so; executors need it and a discovery script"
             )
-            found.append(f"gpus_per_trial={self._gpus}, but {self._place()} has {gpus} GPUs ({how})")
+            found.append(f"gpus_per_{self._per}={self._gpus}, but {self._place()} has {gpus} GPUs ({how})")
         return found
 
     def _place(self) -> str:

@@ -212,6 +212,9 @@ class SparkGangs(Spark):
         first = number * len(self._parts[0].ranks)
         gpus = {rank: part.cluster.gpus_of_slot(first + order) for order, rank in enumerate(part.ranks)}
         task = functools.partial(self._task, group=number, gpus_by_rank=gpus, driver=self._host)
+        while self._barrier and part.cluster.capacity() < len(part.ranks):  # Spark itself would look every 15 s
+            if self._closed.wait(0.25):
+                return []
         rdd = part.cluster.context.parallelize(part.ranks, len(part.ranks))
         if part.cluster.profile is not None:
             rdd = rdd.withResources(part.cluster.profile)

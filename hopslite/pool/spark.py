@@ -42,7 +42,7 @@ class Spark:
     def __init__(self, resources: Resources, spark: Any = None, channel_port: str = "0") -> None:
         self.session = session(spark)
         self._resources = resources
-        self._cluster = Cluster(self.session, resources.cpus_per_trial, resources.gpus_per_trial)
+        self._cluster = Cluster(self.session, resources.cpus_per_trial, resources.gpus_per_trial, resources.per)
         problems = self._check()
         if problems:
             raise InvalidArguments("the cluster", problems)

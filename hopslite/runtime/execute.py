@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import socket
 import sys
 import time
@@ -73,6 +74,8 @@ def execute(
             returned = fn(*args, **kwargs)
         if part and not part.is_chief:
             return ended(State.FINISHED)
+        if part:
+            _check_sendable(returned)
         outputs = read_outputs(returned, job.optimization_key, job.needs_metric)
         files = _record(job, spec, context, outputs)
     except BaseException as error:  # one bad trial never ends a search
@@ -83,6 +86,16 @@ def execute(
     if problem:
         return ended(State.FAILED, outputs=outputs.values, artifacts=tuple(files), error=problem, cause="not-a-number")
     return ended(State.FINISHED, metric=outputs.metric, outputs=outputs.values, artifacts=tuple(files))
+
+
+def _check_sendable(returned: Any) -> None:
+    try:
+        pickle.dumps(returned)
+    except Exception as error:  # each type has errors of its own
+        raise ReturnValueError(
+            f"train_fn returned {returned!r:.200}, which cannot be sent to the driver ({error}); return numbers, text, "
+            "and names of files"
+        ) from error
 
 
 def _record(job: Job, spec: Spec, context: TrialContext, outputs: Outputs) -> list[str]:

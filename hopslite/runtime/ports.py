@@ -6,7 +6,7 @@ import socket
 
 from ..errors import InvalidArguments
 
-__all__ = ["hold_port", "parse_ports"]
+__all__ = ["has_listener", "hold_port", "parse_ports"]
 
 
 def parse_ports(text: str, setting: str) -> range:
@@ -21,8 +21,15 @@ def parse_ports(text: str, setting: str) -> range:
     except ValueError:
         ports = range(0)
     if not ports or ports[0] < 0 or ports[-1] > 65535:
-        raise InvalidArguments(setting, [f"{text!r} is neither a port nor a range such as 40000-40100"])
+        raise InvalidArguments(setting, [f"{setting}={text!r} is neither a port nor a range such as 40000-40100"])
     return ports
+
+
+def has_listener(held: socket.socket) -> bool:
+    """Whether a framework listens on a held port."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", held.getsockname()[1])) == 0
 
 
 def hold_port(ports: str) -> socket.socket:

@@ -121,6 +121,8 @@ class Watcher(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if path is None and fullname in FRAMEWORKS:
+        # importlib.util.find_spec only looks whether there is one; torch does so for half of the frameworks
+        asked_by = sys._getframe(2).f_code.co_name
+        if path is None and fullname in FRAMEWORKS and asked_by != "find_spec":
             self._tell(fullname)
         return None

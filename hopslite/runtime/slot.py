@@ -22,7 +22,7 @@ from .capture import LogTail, captured
 from .child import NEVER, Place, RunningTrial, how_it_died, warned
 from .execute import execute, failed
 from .job import Job
-from .ports import hold_port
+from .ports import has_listener, hold_port
 from .system import Sampler
 from .values import deserialize
 from .workdir import WorkDir
@@ -49,8 +49,8 @@ def serve(link: Link, job: Job, gpus: list[str] | None) -> None:
     """Run trials as the driver sends them until it says `exit` or the channel closes.
 
     Messages to the driver: `ready`, `started`, `output`, `sample`, `ended`, `beat`; from it: `run`, `kill`, `exit`. For
-    members of a distributed trial also `reserve`, answered by `reserved` with the port that is held, and, between a
-    member's `done` and its `ended`, `release`.
+    members of a distributed trial also `reserve`, answered by `reserved` with the port that is held; `probe`, answered by
+    `probed`: whether the framework listens on that port; and, between a member's `done` and its `ended`, `release`.
 
     Args:
         gpus: addresses of the GPUs that trials here may use; None leaves `CUDA_VISIBLE_DEVICES` as it is.
@@ -151,6 +151,8 @@ class _ProcessRunner:
             self._reserve(message["trial"], message["ports"])
         elif message["type"] == "release" and self._trial and self._trial.spec.trial_id == message["trial"]:
             self._release(self._trial)
+        elif message["type"] == "probe" and self._trial and self._trial.spec.trial_id == message["trial"]:
+            self._tell_listening("probed", self._trial)
         elif message["type"] == "kill" and self._trial and self._trial.spec.trial_id == message["trial"]:
             self._trial.stop(message["why"])
         return False
@@ -163,6 +165,10 @@ class _ProcessRunner:
             self._link.send({"type": "reserved", "trial": trial, "error": str(error)})
             return
         self._link.send({"type": "reserved", "trial": trial, "port": self._port.getsockname()[1]})
+
+    def _tell_listening(self, kind: str, trial: RunningTrial) -> None:
+        listening = self._port is not None and has_listener(self._port)
+        self._link.send({"type": kind, "trial": trial.spec.trial_id, "listening": listening})
 
     def _free_port(self) -> None:
         if self._port:
@@ -205,7 +211,7 @@ class _ProcessRunner:
             trial.result = Result.from_json(message["result"])
             trial.deadline = NEVER
             if trial.waits and trial.result.state is State.FINISHED:
-                self._link.send({"type": "done", "trial": trial.spec.trial_id})
+                self._tell_listening("done", trial)
             else:
                 trial.kill_at = time.monotonic() + GRACE_SECONDS
             self._after_result(trial, message["modules"], message["environment"])

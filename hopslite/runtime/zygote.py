@@ -238,6 +238,7 @@ def _run_trial(
     if part:
         shown = " ".join(f"{name}={value}" for name, value in part.environment.items())
         where = f"process {os.getpid()} on {socket.gethostname()}"
+        where += f", GPUs {gpus}" if (gpus := os.environ.get("CUDA_VISIBLE_DEVICES")) else ""
         sys.stderr.write(f"hopslite: {part}, attempt {spec.attempt + 1}, {where}, {shown or 'alone'}\n")
     os.chdir(cwd)
     protect(cwd, job.directory)

@@ -124,7 +124,9 @@ def test_who_serves_in_a_parameter_server_gang(every: bool, workers: int, server
     members = _plugins.load("distribute", "parameter_server").members(Size(2, ps=1, every_member=every))
     assert sum(member.role == "worker" for member in members) == workers
     assert sum(member.server for member in members) == servers
-    assert [member.gpu for member in members] == [member.role != "ps" for member in members]
+    assert [member.gpu for member in members] == [
+        member.role != "ps" and (every or not member.is_chief) for member in members
+    ]
     assert not any(member.trains for member in members if member.role == "ps")
 
 

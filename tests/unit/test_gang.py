@@ -240,3 +240,30 @@ def test_lines_that_members_print_have_their_names() -> None:
     driver = Driver("torch", Size(2)).form()
     driver.say(1, "output", lines=["loss 3"])
     assert driver.events[-1].data == {"lines": ["worker 1: loss 3"]}
+
+
+def test_a_member_that_returned_without_the_strategy_is_named_when_another_waits_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_gang, "PROBE_SECONDS", 0.0)
+    driver = Driver("multi_worker_mirrored", Size(2)).form()
+    driver.say(1, "done", listening=False)
+    driver.gang.tick()
+    assert driver.peers[0].orders[-1] == "probe"
+    driver.say(0, "probed", listening=False)  # still importing
+    assert "kill" not in driver.peers[0].orders
+    driver.gang.tick()
+    driver.say(0, "probed", listening=True)
+    driver.end_killed()
+    assert driver.result.state is State.FAILED
+    assert "worker 0" in str(driver.result.error)
+    assert "strategy" in str(driver.result.error)
+    assert driver.result.log == "worker_0_output.log"
+
+
+@pytest.mark.parametrize(("strategy", "listening"), [("multi_worker_mirrored", True), ("torch", False)])
+def test_a_member_that_is_done_early_is_not_blamed_for_it(strategy: str, listening: bool) -> None:
+    driver = Driver(strategy, Size(2)).form()
+    driver.say(1, "done", listening=listening)
+    driver.gang.tick()
+    assert driver.peers[0].orders == ["reserve", "run"]

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from hopslite.errors import InvalidArguments
-from hopslite.runtime.ports import hold_port, parse_ports
+from hopslite.runtime.ports import has_listener, hold_port, parse_ports
 
 
 def listening(port: int, shares: bool) -> socket.socket:
@@ -36,11 +36,13 @@ def test_a_held_port_is_nobody_elses() -> None:
 def test_a_framework_can_listen_on_a_held_port() -> None:
     with hold_port("0") as held:
         port = held.getsockname()[1]
+        assert not has_listener(held)
         with listening(port, shares=True) as server, socket.create_connection(("127.0.0.1", port), timeout=5) as client:
             accepted, _ = server.accept()
             with accepted:
                 client.sendall(b"x")
                 assert accepted.recv(1) == b"x"
+            assert has_listener(held)
 
 
 def test_a_port_is_free_again_when_it_is_given_back() -> None:
@@ -69,5 +71,5 @@ def test_ports_are_read(text: str, expected: range) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "70000", "40001-40000", "1-x", "40000-", "1-2-3", "1.5", "1-70000"])
 def test_ports_that_make_no_sense_are_refused(text: str) -> None:
-    with pytest.raises(InvalidArguments, match=r"channel_port: .* neither a port nor a range"):
+    with pytest.raises(InvalidArguments, match=r"channel_port='.* neither a port nor a range"):
         parse_ports(text, "channel_port")
