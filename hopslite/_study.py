@@ -147,7 +147,7 @@ class _Study:
             return State.FINISHED, ""
         if self._stopping:
             return State.FAILED, f"no trial had finished before {self._stopping}"
-        return State.FAILED, "every trial failed"
+        return State.FAILED, "every trial failed" if self._plan.search.total > 1 else "the trial failed"
 
     def _failure(self, error: str, result: Run) -> TrialFailed:
         first = self._first_failure

@@ -49,8 +49,8 @@ def serve(link: Link, job: Job, gpus: list[str] | None) -> None:
     """Run trials as the driver sends them until it says `exit` or the channel closes.
 
     Messages to the driver: `ready`, `started`, `output`, `sample`, `ended`, `beat`; from it: `run`, `kill`, `exit`. For
-    members of a distributed trial also `reserve`, answered by `reserved` with the port that is held; `probe`, answered by
-    `probed`: whether the framework listens on that port; and, between a member's `done` and its `ended`, `release`.
+    members of a distributed trial also `reserve`, answered by `reserved` with the port that is held; `probe`, answered
+    by `probed`: whether the framework listens there; and, between a member's `done` and its `ended`, `release`.
 
     Args:
         gpus: addresses of the GPUs that trials here may use; None leaves `CUDA_VISIBLE_DEVICES` as it is.
