@@ -66,13 +66,14 @@ class Gang:
         self._warnings: list[str] = []
         self._began = time.time()
         self._stopped_for: str | None = None
-        self._deadlines: dict[str, float] = {}
+        self._deadlines: dict[str | int, float] = {}  # of a rank: for its slot to end it
         self.over = False
 
     def begin(self) -> None:
         """Ask all for a port."""
+        order = {"type": "reserve", "trial": self.spec.trial_id, "attempt": self.spec.attempt}
         for seat in self._seats.values():
-            seat.peer.send({"type": "reserve", "trial": self.spec.trial_id, "ports": self._layout.ports})
+            seat.peer.send({**order, "ports": self._layout.ports})
 
     def on_message(self, rank: int, message: dict[str, Any]) -> None:
         """Take what the slot of a member says about it."""
@@ -81,7 +82,8 @@ class Gang:
                 return
             kind = message["type"]
             if kind == "reserved":
-                self._on_reserved(rank, message)
+                if message["attempt"] == self.spec.attempt:
+                    self._on_reserved(rank, message)
             elif kind == "started":
                 self._on_started(rank, message)
             elif kind == "output":
@@ -128,9 +130,9 @@ class Gang:
                     self._probe()
                 elif name == "fail":
                     self._end_all("another member failed")
-                elif name == "kill":
-                    for rank in self._running - self._results.keys():
-                        self._seats[rank].peer.cut()
+                elif isinstance(name, int):
+                    if name not in self._results:
+                        self._seats[name].peer.cut()
                 else:  # the grace of these members is over
                     self._end_late(name)
 
@@ -226,17 +228,17 @@ class Gang:
     def _end(self, rank: int, why: str) -> None:
         if rank in self._running and rank not in self._results:
             self._ended_by_us.add(rank)
+            self._deadlines.setdefault(rank, time.monotonic() + KILL_SECONDS)
             self._seats[rank].peer.send({"type": "kill", "trial": self.spec.trial_id, "why": why})
 
     def _end_all(self, why: str) -> None:
-        self._deadlines = {"kill": time.monotonic() + KILL_SECONDS}
+        self._deadlines.clear()  # nothing else is awaited
         for rank in range(len(self._members)):
             self._end(rank, why)
         if self._results.keys() >= self._running:  # none had been started
             self._finish()
 
     def _end_late(self, role: str) -> None:
-        self._deadlines["kill"] = time.monotonic() + KILL_SECONDS
         for rank, member in enumerate(self._members):
             if member.role == role and rank not in self._done and rank not in self._results:
                 if member.trains:

@@ -148,7 +148,7 @@ class _ProcessRunner:
         if message["type"] == "run":
             self._begin(Spec.from_json(message["spec"]))
         elif message["type"] == "reserve":
-            self._reserve(message["trial"], message["ports"])
+            self._reserve({**message, "type": "reserved"})
         elif message["type"] == "release" and self._trial and self._trial.spec.trial_id == message["trial"]:
             self._release(self._trial)
         elif message["type"] == "probe" and self._trial and self._trial.spec.trial_id == message["trial"]:
@@ -157,14 +157,14 @@ class _ProcessRunner:
             self._trial.stop(message["why"])
         return False
 
-    def _reserve(self, trial: str, ports: str) -> None:
+    def _reserve(self, answer: dict[str, Any]) -> None:
         self._free_port()
         try:
-            self._port = hold_port(ports)
+            self._port = hold_port(answer["ports"])
         except OSError as error:
-            self._link.send({"type": "reserved", "trial": trial, "error": str(error)})
+            self._link.send({**answer, "error": str(error)})
             return
-        self._link.send({"type": "reserved", "trial": trial, "port": self._port.getsockname()[1]})
+        self._link.send({**answer, "port": self._port.getsockname()[1]})
 
     def _tell_listening(self, kind: str, trial: RunningTrial) -> None:
         listening = self._port is not None and has_listener(self._port)

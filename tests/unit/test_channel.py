@@ -265,7 +265,8 @@ def test_a_bad_frame_costs_only_its_sender(
 def test_bad_bytes_before_the_handshake_cost_only_their_sender(driver: Driver, good: ClientLink, sent: bytes) -> None:
     with raw(driver) as stranger:
         stranger.sendall(sent)
-        stranger.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # it may be cut already
+            stranger.shutdown(socket.SHUT_WR)
         assert is_cut(stranger)
     assert driver.messages == []
 

@@ -33,7 +33,7 @@ class Peer:
 class Driver:
     """A gang with everything around it."""
 
-    def __init__(self, strategy: str, size: Size, **times: float) -> None:
+    def __init__(self, strategy: str, size: Size, attempt: int = 0, **times: float) -> None:
         from hopslite import _plugins
 
         self.events: list[Event] = []
@@ -41,7 +41,7 @@ class Driver:
         self.peers = [Peer() for _ in self.members]
         seats = {rank: Seat(peer, f"host{rank}", ()) for rank, peer in enumerate(self.peers)}  # type: ignore[arg-type]
         self.gang = Gang(
-            Spec("0000", {}, "/d"), Layout(strategy, size, **times), self.members, seats, self.events.append
+            Spec("0000", {}, "/d", attempt=attempt), Layout(strategy, size, **times), self.members, seats, self.events.append
         )
         self.gang.begin()
 
@@ -50,7 +50,7 @@ class Driver:
 
     def form(self) -> Driver:
         for rank in range(len(self.peers)):
-            self.say(rank, "reserved", port=1000 + rank)
+            self.say(rank, "reserved", port=1000 + rank, attempt=0)
         for rank in range(len(self.peers)):
             self.say(rank, "started", host=f"host{rank}", gpus=None)
         return self
@@ -81,9 +81,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nobody_starts_before_all_have_a_port() -> None:
     driver = Driver("torch", Size(3))
     for rank in (2, 0):
-        driver.say(rank, "reserved", port=1)
+        driver.say(rank, "reserved", port=1, attempt=0)
     assert [peer.orders for peer in driver.peers] == [["reserve"]] * 3
-    driver.say(1, "reserved", port=1)
+    driver.say(1, "reserved", port=1, attempt=0)
     assert [peer.orders for peer in driver.peers] == [["reserve", "run"]] * 3
     assert [peer.sent[1]["spec"]["member"]["environment"]["RANK"] for peer in driver.peers] == ["0", "1", "2"]
 
@@ -201,9 +201,9 @@ def test_a_worker_that_fails_while_the_chief_waits_fails_the_trial() -> None:
 
 def test_a_slot_without_a_port_fails_the_trial_before_anything_runs() -> None:
     driver = Driver("torch", Size(2))
-    driver.say(0, "reserved", error="no free port among 1-2")
+    driver.say(0, "reserved", error="no free port among 1-2", attempt=0)
     assert "no free port" in str(driver.result.error)
-    driver.say(1, "reserved", port=1)
+    driver.say(1, "reserved", port=1, attempt=0)
     assert driver.peers[1].orders == ["reserve"]
 
 
@@ -267,3 +267,36 @@ def test_a_member_that_is_done_early_is_not_blamed_for_it(strategy: str, listeni
     driver.say(1, "done", listening=listening)
     driver.gang.tick()
     assert driver.peers[0].orders == ["reserve", "run"]
+
+
+def test_a_worker_that_may_still_finish_is_not_cut_off_with_a_late_evaluator() -> None:
+    driver = Driver("multi_worker_mirrored", Size(2, evaluator=True), evaluator_grace=0.0).form()
+    driver.say(0, "done")
+    driver.gang.tick()  # the evaluator's grace is over
+    assert "kill" in driver.peers[2].orders
+    driver.gang.tick()  # and so is its slot's time to end it
+    assert [peer.was_cut for peer in driver.peers] == [False, False, True]
+    driver.gang.on_lost(2)
+    driver.say(1, "done")
+    for rank in range(2):
+        driver.end(rank)
+    assert driver.result.state is State.FINISHED
+
+
+def test_a_slot_that_does_not_end_its_server_is_cut_off() -> None:
+    driver = Driver("parameter_server", Size(1, ps=1)).form()
+    driver.say(0, "done")
+    driver.end(0)
+    driver.gang.tick()
+    assert [peer.was_cut for peer in driver.peers] == [False, True, True]
+    for rank in (1, 2):
+        driver.gang.on_lost(rank)
+    assert driver.result.state is State.FINISHED
+
+
+def test_a_port_that_an_earlier_attempt_was_told_does_not_count() -> None:
+    driver = Driver("torch", Size(2), attempt=1)
+    assert [peer.sent[0]["attempt"] for peer in driver.peers] == [1, 1]
+    for rank in range(2):
+        driver.say(rank, "reserved", port=7, attempt=0)
+    assert [peer.orders for peer in driver.peers] == [["reserve"]] * 2
