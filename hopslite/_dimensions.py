@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import numbers
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from ._bounds import (
+    bound_problems,
+    continuous_problems,
+    decimal,
+    is_number,
+    listed,
+    log_problems,
+    step_problems,
+    whole_step_problems,
+)
 from ._trial import json_safe
 from .errors import InvalidArguments
 
@@ -18,31 +27,76 @@ _BITS = 53  # of a float in [0, 1): integer arithmetic on them is exact for spac
 
 @dataclasses.dataclass(frozen=True)
 class Uniform:
-    """Any float from `low` to `high`."""
+    """Any float from `low` to `high`; with a `step` only `low`, `low` + `step` and so on.
+
+    With a step `high` is the last of these values, which may be less than the bound that was given.
+    """
 
     low: float
     high: float
+    step: float | None = None
+    size: int | None = dataclasses.field(init=False, repr=False, compare=False, default=None)
+    """The number of values; None without a step."""
 
     def __post_init__(self) -> None:
-        _set_bounds(self, "uniform", _continuous_problems(self.low, self.high), float)
+        problems = continuous_problems(self.low, self.high)
+        if self.step is not None:
+            problems += step_problems(self.low, self.high, self.step, problems)
+        _set_bounds(self, "uniform", problems, float)
+        if self.step is not None:
+            object.__setattr__(self, "step", float(self.step))
+            low, step, denominator = self._terms
+            size = int(decimal(self.high) * denominator - low) // step + 1
+            object.__setattr__(self, "size", size)
+            object.__setattr__(self, "high", self.at(size - 1))
 
-    @property
-    def size(self) -> None:
-        """Continuous: no number of values."""
-        return None
+    @functools.cached_property
+    def _terms(self) -> tuple[int, int, int]:
+        """`low` and `step` as they are written in decimals, as integers over a common denominator."""
+        low, step = decimal(self.low), decimal(self.step or 0.0)
+        denominator = math.lcm(low.denominator, step.denominator, decimal(self.high).denominator)
+        return int(low * denominator), int(step * denominator), denominator
+
+    def at(self, index: int) -> float:
+        """The value `low` + `index` × `step`, rounded once: 0.1 + 2 × 0.1 is 0.3."""
+        low, step, denominator = self._terms
+        return (low + index * step) / denominator
+
+    def index(self, u: float) -> int:
+        return _index(u, self.size or 1)
+
+    def middle(self, index: int) -> float:
+        """The middle of the cell that stands for the value of this index."""
+        return _middle(index, self.size or 1)
+
+    def places(self, value: Any) -> list[int]:
+        """The indices of the values that equal `value`, to a small part of the step; none without a step."""
+        if self.step is None or not (is_number(value) and self.low - self.step < value < self.high + self.step):
+            return []
+        index = round(value / self.step - self.low / self.step)
+        near = abs(self.at(index) - value) <= max(1e-9 * self.step, 2 * math.ulp(value))
+        return [index] if near and 0 <= index < (self.size or 0) else []
 
     def from_unit(self, u: float) -> float:
-        """The value at the fraction `u`, from 0 to 1, of the interval."""
+        """The value at the fraction `u`, from 0 to 1, of the interval; with a step, of the cell that holds `u`."""
+        if self.step is not None:
+            return self.at(self.index(u))
         return min(max(self.low * (1.0 - u) + self.high * u, self.low), self.high)
 
     def to_unit(self, value: float) -> float:
-        """The fraction of the interval at which `value` lies."""
+        """The fraction of the interval at which `value` lies; with a step, the middle of its cell."""
+        if self.step is not None:
+            return self.middle(_place(self, value))
         _refuse_outside(self, value)
         scale = 1.0 if math.isfinite(self.high - self.low) else 0.5
         return (value * scale - self.low * scale) / (self.high * scale - self.low * scale)
 
     def to_json(self) -> dict[str, Any]:
-        return {"type": "uniform", "low": self.low, "high": self.high}
+        step = {} if self.step is None else {"step": self.step}
+        return {"type": "uniform", "low": self.low, "high": self.high, **step}
+
+    def __repr__(self) -> str:
+        return _shown(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +107,7 @@ class LogUniform:
     high: float
 
     def __post_init__(self) -> None:
-        problems = _continuous_problems(self.low, self.high)
+        problems = continuous_problems(self.low, self.high)
         if not problems and min(self.low, self.high) <= 0:
             problems = [
                 f"the bounds of a logarithmic interval must be above 0, given {self.low!r} and {self.high!r}; "
@@ -83,38 +137,70 @@ class LogUniform:
 
 @dataclasses.dataclass(frozen=True)
 class Integer:
-    """Any integer from `low` to `high`, both included."""
+    """Any integer from `low` to `high`, both included; with a `step` only `low`, `low` + `step` and so on.
+
+    With a step `high` is the last of these values, which may be less than the bound that was given. With `log` every
+    order of magnitude is equally likely: 1 to 9 together as often as 10 to 99.
+    """
 
     low: int
     high: int
+    step: int = 1
+    log: bool = False
+    size: int = dataclasses.field(init=False, repr=False, compare=False)
+    """The number of values."""
 
     def __post_init__(self) -> None:
-        problems = _bound_problems(self.low, self.high)
+        problems = bound_problems(self.low, self.high)
         if not problems and not all(isinstance(b, numbers.Integral) for b in (self.low, self.high)):
             problems = [f"the bounds must be integers, given {self.low!r} and {self.high!r}; round them or use uniform"]
+        problems += log_problems(self.low, self.high, self.step, self.log, problems)
+        problems += whole_step_problems(self.low, self.high, self.step, problems)
         _set_bounds(self, "integer", problems, int)
-
-    @property
-    def size(self) -> int:
-        return self.high - self.low + 1
+        object.__setattr__(self, "step", int(self.step))
+        object.__setattr__(self, "log", bool(self.log))
+        object.__setattr__(self, "size", (self.high - self.low) // self.step + 1)
+        object.__setattr__(self, "high", self.at(self.size - 1))
 
     def at(self, index: int) -> int:
-        return self.low + index
+        return self.low + index * self.step
 
     def index(self, u: float) -> int:
-        return _index(u, self.size)
+        if not self.log:
+            return _index(u, self.size)
+        value = int(math.exp(math.log(self.low) * (1.0 - u) + math.log(self.high + 1) * u))
+        return min(max(value, self.low), self.high) - self.low
+
+    def middle(self, index: int) -> float:
+        """The middle of the cell that stands for the value of this index."""
+        if not self.log:
+            return _middle(index, self.size)
+        start, value = math.log(self.low), self.low + index
+        middle = (math.log(value) + math.log(value + 1)) / 2
+        return (middle - start) / (math.log(self.high + 1) - start)
+
+    def places(self, value: Any) -> list[int]:
+        """The indices of the values that equal `value`: one or none."""
+        if not (is_number(value) and self.low <= value <= self.high) or int(value) != value:
+            return []
+        index, rest = divmod(int(value) - self.low, self.step)
+        return [] if rest else [index]
 
     def from_unit(self, u: float) -> int:
-        """The value of the cell of the unit interval, one of `size` equal ones, that holds `u`."""
+        """The value of the cell of the unit interval that holds `u`; cells are equal unless `log` is set."""
         return self.at(self.index(u))
 
     def to_unit(self, value: int) -> float:
         """The middle of the cell that stands for `value`."""
-        _refuse_outside(self, value)
-        return _middle(int(value) - self.low, self.size)
+        return self.middle(_place(self, value))
 
     def to_json(self) -> dict[str, Any]:
-        return {"type": "integer", "low": self.low, "high": self.high}
+        step = {} if self.step == 1 else {"step": self.step}
+        log = {"log": True} if self.log else {}
+        return {"type": "integer", "low": self.low, "high": self.high, **step, **log}
+
+    def __repr__(self) -> str:
+        return _shown(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,28 +225,45 @@ class Choice:
     def index(self, u: float) -> int:
         return _index(u, self.size)
 
+    def middle(self, index: int) -> float:
+        """The middle of the cell that stands for the value of this index."""
+        return _middle(index, self.size)
+
+    def places(self, value: Any) -> list[int]:
+        """The indices of the values that equal `value`; where some are of its type (True is not 1), only those."""
+        equal = [index for index, candidate in enumerate(self.values) if candidate is value or _equal(candidate, value)]
+        return [index for index in equal if type(self.values[index]) is type(value)] or equal
+
     def from_unit(self, u: float) -> Any:
         """The value, the same object that was given, of the cell of the unit interval that holds `u`."""
         return self.at(self.index(u))
 
     def to_unit(self, value: Any) -> float:
         """The middle of the cell that stands for `value`: that very object, else the first that equals it."""
-        found = [index for index, candidate in enumerate(self.values) if candidate is value]
-        found = found or [index for index, candidate in enumerate(self.values) if _equal(candidate, value)]
+        found = [index for index, candidate in enumerate(self.values) if candidate is value] or self.places(value)
         if not found:
             raise InvalidArguments("choice", [f"{value!r} is not one of the values {list(self.values)!r}"])
-        return _middle(found[0], self.size)
+        return self.middle(found[0])
 
     def to_json(self) -> dict[str, Any]:
         return {"type": "choice", "values": [json_safe(value) for value in self.values]}
 
 
 Dimension = Uniform | LogUniform | Integer | Choice
+Finite = Uniform | Integer | Choice  # what has a number of values: all but a uniform without a step
 
 
-def uniform(low: float, high: float) -> Uniform:
-    """Any float between the bounds, which may be in either order."""
-    return Uniform(low, high)
+def uniform(low: float, high: float, step: float | None = None) -> Uniform:
+    """Any float between the bounds, which may be in either order.
+
+    With a step the values are those from the lower bound in steps, as far as the upper one: finitely many, without
+    rounding errors that add up, so that `grid_search` takes them, too.
+
+    >>> dropout = uniform(0.1, 0.5, step=0.1)
+    >>> [dropout.at(index) for index in range(dropout.size)]
+    [0.1, 0.2, 0.3, 0.4, 0.5]
+    """
+    return Uniform(low, high, step)
 
 
 def loguniform(low: float, high: float) -> LogUniform:
@@ -168,14 +271,31 @@ def loguniform(low: float, high: float) -> LogUniform:
     return LogUniform(low, high)
 
 
-def integer(low: int, high: int) -> Integer:
-    """Any integer between the bounds, both included, in either order."""
-    return Integer(low, high)
+def integer(low: int, high: int, step: int = 1, log: bool = False) -> Integer:
+    """Any integer between the bounds, both included, in either order.
+
+    With a step the values are those from the lower bound in steps, as far as the upper one. With `log=True` every
+    order of magnitude is equally likely; the bounds are then at least 1, and there is no step.
+
+    >>> batch = integer(32, 128, step=32)
+    >>> [batch.at(index) for index in range(batch.size)]
+    [32, 64, 96, 128]
+    >>> integer(1, 999, log=True).from_unit(0.5)  # the middle of three orders of magnitude
+    31
+    """
+    return Integer(low, high, step, log)
 
 
 def choice(values: Sequence[Any]) -> Choice:
     """One of the values of a list, tuple, range or one-dimensional array."""
     return Choice(values)  # type: ignore[arg-type]
+
+
+def _shown(dimension: Uniform | Integer) -> str:
+    """Without a step and `log` where they have their defaults."""
+    fields = [field for field in dataclasses.fields(dimension) if field.repr]
+    given = [f"{f.name}={getattr(dimension, f.name)!r}" for f in fields if getattr(dimension, f.name) != f.default]
+    return f"{type(dimension).__name__}({', '.join(given)})"
 
 
 def _index(u: float, size: int) -> int:
@@ -193,39 +313,6 @@ def _equal(a: Any, b: Any) -> bool:
         return False
 
 
-def is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def _as_float(value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
-def _bound_problems(low: Any, high: Any) -> list[str]:
-    given = f"given {low!r} and {high!r}"
-    if any(isinstance(bound, bool | np.bool_) for bound in (low, high)):
-        return [f"the bounds must be numbers, not bools, {given}; for a flag use choice([True, False])"]
-    if not (is_number(low) and is_number(high)):
-        return [f"the bounds must be numbers, {given}"]
-    if low == high:
-        return [f"the bounds are equal, {given}; they must differ: give a fixed value to the function instead"]
-    return []
-
-
-def _continuous_problems(low: Any, high: Any) -> list[str]:
-    problems = _bound_problems(low, high)
-    if problems:
-        return problems
-    if not (math.isfinite(_as_float(low)) and math.isfinite(_as_float(high))):
-        return [f"the bounds must be finite, given {low!r} and {high!r}"]
-    if float(low) == float(high):
-        return [f"the bounds are equal as floats, given {low!r} and {high!r}; use integer or bounds further apart"]
-    return []
-
-
 def _set_bounds(
     dimension: Uniform | LogUniform | Integer, where: str, problems: list[str], kind: type[float] | type[int]
 ) -> None:
@@ -239,24 +326,14 @@ def _set_bounds(
 def _refuse_outside(dimension: Uniform | LogUniform | Integer, value: Any) -> None:
     if not (is_number(value) and dimension.low <= value <= dimension.high):
         raise InvalidArguments("space", [f"{value!r} is not a number from {dimension.low!r} to {dimension.high!r}"])
-    if isinstance(dimension, Integer) and int(value) != value:
+
+
+def _place(dimension: Uniform | Integer, value: Any) -> int:
+    """The index of a value of a finite interval."""
+    found = dimension.places(value)
+    if found:
+        return found[0]
+    _refuse_outside(dimension, value)
+    if dimension.step == 1:
         raise InvalidArguments("space", [f"{value!r} is not an integer"])
-
-
-def listed(given: Any) -> list[Any] | str:
-    """The values of a list, tuple, range or one-dimensional array, or what is wrong with it."""
-    if isinstance(given, np.ndarray) and given.ndim == 1:
-        return list(given) if given.dtype.kind in "mM" else list(given.tolist())  # tolist breaks nanosecond times
-    if isinstance(given, list | tuple | range):
-        return list(given)
-    if isinstance(given, set | frozenset):
-        return f"given the set {given!r}, which has no order; use a list, for instance sorted(…)"
-    if isinstance(given, Iterator):
-        return f"given {short(given)}, which can be read only once; use list(…)"
-    kind = f"an array of {given.ndim} dimensions" if isinstance(given, np.ndarray) else type(given).__name__
-    return f"given {short(given)} ({kind}); write a list, even of one value: [{short(given)}]"
-
-
-def short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
+    raise InvalidArguments("space", [f"{value!r} is not {dimension.low!r} plus a multiple of {dimension.step!r}"])

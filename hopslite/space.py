@@ -5,15 +5,18 @@ from hopslite import experiment, space
 
 experiment.random_search(train, {
     "learning_rate": space.loguniform(1e-5, 1e-1),
-    "layers": space.integer(1, 8),                  # 1 and 8 included
+    "layers": space.integer(1, 8),                          # 1 and 8 included
+    "units": space.integer(8, 1024, log=True),              # 8 to 15 as often as 512 to 1023
+    "dropout": space.uniform(0.0, 0.5, step=0.1),           # 0.0, 0.1, … 0.5
     "optimizer": space.choice(["adam", "sgd"]),
-    "dropout": [0.1, 0.6],                          # two numbers are bounds, in either order
+    "momentum": space.when("optimizer", "sgd", [0.0, 0.99]),  # only there; two numbers are bounds, in either order
 })
 ```
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,59 +24,106 @@ from typing import Any
 
 import numpy as np
 
-from ._dimensions import (
-    Choice,
-    Dimension,
-    Integer,
-    LogUniform,
-    Uniform,
-    choice,
-    integer,
-    is_number,
-    listed,
-    loguniform,
-    short,
-    uniform,
-)
+from ._bounds import is_number, listed, short
+from ._conditions import Condition, Numbering, When, is_finite, resolve, when
+from ._dimensions import Choice, Dimension, Integer, LogUniform, Uniform, choice, integer, loguniform, uniform
 from .errors import InvalidArguments
 
 __all__ = [
     "Choice",
+    "Condition",
     "Dimension",
     "Integer",
     "LogUniform",
     "Space",
     "Uniform",
+    "When",
     "choice",
     "integer",
     "loguniform",
     "uniform",
+    "when",
 ]
 
 
 class Space(Mapping[str, Dimension]):
     """Dimensions by name, in the order given; never changes.
 
-    A point of the unit cube, one coordinate in [0, 1] per dimension, stands for a combination of values. In a finite
-    space combinations are numbered as well, the last dimension counting fastest.
+    A point of the unit cube, one coordinate in [0, 1] per dimension, stands for a combination of values. Where the
+    condition of a parameter does not hold the combination lacks it, and its coordinate says nothing. In a finite space
+    combinations are numbered as well, the last dimension counting fastest, a parent before what depends on it.
+
+    >>> space = Space({"net": choice(["mlp", "cnn"]), "kernel": when("net", "cnn", choice([3, 5]))})
+    >>> [space.at(number) for number in range(space.size)]
+    [{'net': 'mlp'}, {'net': 'cnn', 'kernel': 3}, {'net': 'cnn', 'kernel': 5}]
+
+    Raises:
+        InvalidArguments: with every condition that can never hold.
     """
 
-    __slots__ = ("_dimensions", "size")
+    __slots__ = (
+        "_checks", "_decoders", "_dimensions", "_finite", "_given", "_keys", "_numbering", "conditional", "conditions",
+        "even", "size",
+    )  # fmt: skip
 
     size: int | None
-    """The number of combinations; None when a dimension is continuous."""
+    """The number of distinct combinations; None when a dimension is continuous."""
 
-    def __init__(self, dimensions: Mapping[str, Dimension]) -> None:
-        self._dimensions = dict(dimensions)
-        sizes = [dimension.size for dimension in self._dimensions.values()]
-        self.size = None if None in sizes else math.prod(size for size in sizes if size is not None)
+    conditional: tuple[str, ...]
+    """The names of the parameters that a combination may lack."""
+
+    conditions: dict[str, Condition]
+    """The conditions by name, parents first. A space gives a parameter's dimension whether it has one or not."""
+
+    even: bool
+    """Whether all combinations of a finite space have the same share of the unit cube."""
+
+    def __init__(self, dimensions: Mapping[str, Dimension | When], where: str = "search space") -> None:
+        self._given = dict(dimensions)
+        whens = {name: given for name, given in self._given.items() if isinstance(given, When)}
+        self._dimensions: dict[str, Dimension] = {
+            name: given.dimension if isinstance(given, When) else given for name, given in self._given.items()
+        }
+        self.conditions, problems = resolve(self._dimensions, whens)
+        if problems:
+            raise InvalidArguments(where, [f"{name!r}: {problem}" for name, problem in problems.items()])
+        self._decoders = tuple((name, dimension.from_unit) for name, dimension in self.items())
+        self._keys = tuple(d.index if is_finite(d) else d.from_unit for d in self.values())
+        self._checks = tuple(self._check(name, condition) for name, condition in self.conditions.items())
+        self.conditional = self._conditional()
+        self._finite = {name: dimension for name, dimension in self.items() if is_finite(dimension)}
+        self._numbering = None
+        self.size = None
+        if len(self._finite) == len(self._dimensions):
+            if self.conditional:
+                self._numbering = Numbering(self._finite, self.conditions)
+            self.size = (
+                self._numbering.size if self._numbering else math.prod(d.size or 0 for d in self._finite.values())
+            )
+        self.even = not self.conditional and not any(isinstance(d, Integer) and d.log for d in self.values())
+
+    def _check(self, name: str, condition: Condition) -> tuple[int, int, Callable[[float], int], frozenset[int]]:
+        """The places of the parameter and of its parent, how to find the index of a value, the indices allowed."""
+        parent = self._dimensions[condition.parent]
+        assert is_finite(parent)
+        return self.names.index(name), self.names.index(condition.parent), parent.index, condition.indices
+
+    def _conditional(self) -> tuple[str, ...]:
+        missing: set[str] = set()
+        for name, condition in self.conditions.items():
+            if condition.parent in missing or len(condition.indices) < (self._dimensions[condition.parent].size or 0):
+                missing.add(name)
+        return tuple(name for name in self._dimensions if name in missing)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self._given,))
 
     @classmethod
     def parse(cls, mapping: Any, where: str = "search space") -> Space:
         """The space of a dict of dimensions, bounds and lists of strings.
 
         Two numbers are bounds, in either order: of integers, both included, when both are integers, otherwise of
-        floats. A list of strings is a choice.
+        floats. A list of strings is a choice. `when` may be around any of these.
 
         Raises:
             InvalidArguments: with every problem of the dict.
@@ -83,6 +133,8 @@ class Space(Mapping[str, Dimension]):
     @classmethod
     def grid(cls, mapping: Any, where: str = "grid") -> Space:
         """The space of a dict of lists: every value of a list is one choice, whatever it is.
+
+        `when` may be around a list; dimensions with finitely many values do as well.
 
         Raises:
             InvalidArguments: with every problem of the dict.
@@ -99,53 +151,68 @@ class Space(Mapping[str, Dimension]):
         return len(self._dimensions)
 
     def __repr__(self) -> str:
-        return f"Space({self._dimensions!r})"
+        return f"Space({self._given!r})"
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._dimensions)
 
+    def exists(self, units: Sequence[float]) -> list[bool]:
+        """Which parameters the combination at a point of the unit cube has, in the order of the space."""
+        found = [True] * len(self._dimensions)
+        for place, parent, index, allowed in self._checks:
+            found[place] = found[parent] and index(float(units[parent])) in allowed
+        return found
+
     def decode(self, units: Sequence[float]) -> dict[str, Any]:
-        """The combination that a point of the unit cube stands for."""
-        return {name: d.from_unit(float(u)) for (name, d), u in zip(self.items(), units, strict=True)}
+        """The combination that a point of the unit cube stands for; it has only the parameters that exist there."""
+        if self.conditional:
+            exists = self.exists(units)
+            triples = zip(self._decoders, units, exists, strict=True)
+            return {name: from_unit(float(u)) for (name, from_unit), u, there in triples if there}
+        return {name: from_unit(float(u)) for (name, from_unit), u in zip(self._decoders, units, strict=True)}
 
     def key(self, units: Sequence[float]) -> tuple[float, ...]:
         """Equal for two points exactly when they stand for the same combination; usable in sets and dicts."""
-        pairs = zip(self.values(), units, strict=True)
-        return tuple(d.index(float(u)) if isinstance(d, Integer | Choice) else d.from_unit(float(u)) for d, u in pairs)
+        if self.conditional:  # the parent's entry tells a missing parameter from one with the value -1
+            triples = zip(self._keys, units, self.exists(units), strict=True)
+            return tuple(place(float(u)) if there else -1 for place, u, there in triples)
+        return tuple(place(float(u)) for place, u in zip(self._keys, units, strict=True))
 
     def at(self, number: int) -> dict[str, Any]:
         """The combination of this number, from 0 to `size` - 1, of a finite space."""
-        return {
-            name: d.at(index) for (name, d), index in zip(self._finite().items(), self._indices(number), strict=True)
-        }
+        pairs = zip(self._finite.items(), self._indices(number), strict=True)
+        return {name: dimension.at(index) for (name, dimension), index in pairs if index is not None}
 
     def units(self, number: int) -> list[float]:
         """A point of the unit cube that stands for the combination of this number of a finite space."""
-        pairs = zip(self._finite().values(), self._indices(number), strict=True)
-        return [(2 * index + 1) / (2 * dimension.size) for dimension, index in pairs]
+        pairs = zip(self._finite.values(), self._indices(number), strict=True)
+        return [0.5 if index is None else dimension.middle(index) for dimension, index in pairs]
 
-    def _finite(self) -> dict[str, Integer | Choice]:
-        return {name: d for name, d in self._dimensions.items() if isinstance(d, Integer | Choice)}
-
-    def _indices(self, number: int) -> list[int]:
+    def _indices(self, number: int) -> Sequence[int | None]:
         if self.size is None or not 0 <= number < self.size:
             raise IndexError(f"combination {number} of a space with {self.size} combinations")
+        if self._numbering is not None:
+            return self._numbering.indices(number)
         indices = []
-        for dimension in reversed(self._finite().values()):
-            number, index = divmod(number, dimension.size)
+        for dimension in reversed(self._finite.values()):
+            number, index = divmod(number, dimension.size or 1)
             indices.append(index)
         return indices[::-1]
 
     def to_json(self) -> dict[str, Any]:
-        return {name: dimension.to_json() for name, dimension in self.items()}
+        """Every dimension by name, with its condition under "when"."""
+        described = {name: dimension.to_json() for name, dimension in self.items()}
+        for name, condition in self.conditions.items():
+            described[name]["when"] = condition.to_json(self._dimensions)
+        return described
 
 
 def _parse_dimension(given: Any) -> Dimension:
     if isinstance(given, Dimension):
         return given
     values = listed(given)
-    allowed = "two numbers as bounds, a list of strings, or one of space.uniform, loguniform, integer, choice"
+    allowed = "two numbers as bounds, a list of strings, or one of space.uniform, loguniform, integer, choice, when"
     if isinstance(values, str):
         raise InvalidArguments("", [f"{values}; allowed: {allowed}"])
     if values and all(isinstance(value, str) for value in values):
@@ -164,9 +231,9 @@ def _parse_dimension(given: Any) -> Dimension:
 
 
 def _grid_dimension(given: Any) -> Dimension:
-    if isinstance(given, Choice | Integer):
-        return given
     if isinstance(given, Dimension):
+        if is_finite(given):
+            return given
         raise InvalidArguments("", [f"given {given!r}, which has no end of values; a grid needs a list of them"])
     values = listed(given)
     if isinstance(values, str):
@@ -178,20 +245,28 @@ def _grid_dimension(given: Any) -> Dimension:
 
 def _build(mapping: Any, where: str, dimension_of: Callable[[Any], Dimension]) -> Space:
     if isinstance(mapping, Space):
-        mapping = dict(mapping)
+        mapping = mapping._given
     if not isinstance(mapping, Mapping):
         example = "{'learning_rate': [0.001, 0.1]}"
         raise InvalidArguments(where, [f"expected a dict such as {example}, given {short(mapping)}"])
     if not mapping:
         raise InvalidArguments(where, ["the dict is empty; name at least one hyperparameter"])
-    dimensions, problems = {}, []
+    dimensions: dict[str, Dimension | When] = {}
+    problems: dict[Any, list[str]] = {name: [] for name in mapping}
     for name, given in mapping.items():
         if not isinstance(name, str):
-            problems.append(f"the name {name!r} is of type {type(name).__name__}; names are strings")
+            problems[name] = [f"the name {name!r} is of type {type(name).__name__}; names are strings"]
         try:
-            dimensions[name] = dimension_of(given)
+            if isinstance(given, When):
+                dimensions[name] = dataclasses.replace(given, dimension=dimension_of(given.dimension))
+            else:
+                dimensions[name] = dimension_of(given)
         except InvalidArguments as error:
-            problems += [f"{name!r}: {problem}" for problem in error.problems]
-    if problems:
-        raise InvalidArguments(where, problems)
-    return Space(dimensions)
+            problems[name] += [f"{name!r}: {problem}" for problem in error.problems]
+    if not any(problems.values()):
+        return Space(dimensions, where)
+    whens = {name: given for name, given in mapping.items() if isinstance(given, When)}
+    plain = {name: given.dimension if isinstance(given, When) else given for name, given in dimensions.items()}
+    for name, problem in resolve(plain, whens, unknown=mapping.keys() - plain.keys())[1].items():
+        problems[name].append(f"{name!r}: {problem}")
+    raise InvalidArguments(where, [problem for found in problems.values() for problem in found])
