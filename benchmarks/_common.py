@@ -9,7 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 
@@ -29,21 +29,22 @@ def machine() -> str:
 
 
 @contextlib.contextmanager
-def session(slots: int) -> Iterator[Any]:
-    """A warm local session with a number of task slots."""
+def session(master: str) -> Iterator[Any]:
+    """A session whose Python workers have started."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     from pyspark.sql import SparkSession
 
     spark = (
-        SparkSession.builder.master(f"local[{slots}]")
+        SparkSession.builder.master(master)
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.log.level", "ERROR")
         .getOrCreate()
     )
-    spark.sparkContext.parallelize(range(slots), slots).count()
     try:
+        slots = spark.sparkContext.defaultParallelism
+        spark.sparkContext.parallelize(range(slots), slots).count()
         yield spark
     finally:
         spark.stop()
@@ -72,6 +73,11 @@ def seconds(action: Callable[[], Any]) -> float:
 
 def median(values: Sequence[float]) -> float:
     return statistics.median(values)
+
+
+def listed(values: Iterable[float], digits: int) -> str:
+    """What each round measured."""
+    return ", ".join(f"{value:.{digits}f}" for value in values)
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 import ioh
 import numpy as np
+from _common import table
 from scipy.optimize import differential_evolution
 
 from hopslite._trial import Direction, Result, State
@@ -78,23 +79,20 @@ def scipys(problem: ioh.ProblemType, dimension: int, seed: int) -> float:
 def quality(seeds: int) -> None:
     for dimension, (population, generations) in BUDGETS.items():
         evaluations = population * (generations + 1)
-        print(
-            f"\n{dimension} dimensions, population {population}, {evaluations} evaluations, median of {seeds} seeds:\n"
-        )
-        print("| BBOB function | hopslite, 4 in flight | scipy | no worse |\n|---|---|---|---|")
-        wins = 0
+        wins, rows = 0, []
         for function in FUNCTIONS:
             problem = ioh.get_problem(function, instance=1, dimension=dimension, problem_class=ioh.ProblemClass.BBOB)
             a = statistics.median(ours(problem, dimension, seed) for seed in range(seeds))
             b = statistics.median(scipys(problem, dimension, seed) for seed in range(seeds))
             wins += a <= b
-            print(f"| f{function} {problem.meta_data.name} | {a:.3g} | {b:.3g} | {'yes' if a <= b else 'no'} |")
+            rows.append([f"f{function} {problem.meta_data.name}", a, b, "yes" if a <= b else "no"])
+        title = f"{dimension} dimensions, population {population}, {evaluations} evaluations, median of {seeds} seeds"
+        table(title, ["BBOB function", f"hopslite, {IN_FLIGHT} in flight", "scipy", "no worse"], rows)
         print(f"\nNo worse on {wins} of {len(FUNCTIONS)}.")
 
 
 def asynchrony(seeds: int) -> None:
-    print("\nSimulated time of log-normal trials (σ = 1, mean of the seeds), 4 slots:\n")
-    print("| population × (generations + 1) | barrier | asynchronous | gain |\n|---|---|---|---|")
+    rows = []
     space = Space({f"x{i}": uniform(LOW, HIGH) for i in range(5)})
     for population, generations in ((6, 4), (10, 9), (20, 24)):
         mean = {}
@@ -107,7 +105,10 @@ def asynchrony(seeds: int) -> None:
                 times.append(simulate(search, lambda x: sum(v * v for v in x), IN_FLIGHT, lognormal(seed))[1])
             mean[synchronous] = statistics.fmean(times)
         gain = mean[True] / mean[False]
-        print(f"| {population} × {generations + 1} | {mean[True]:.1f} | {mean[False]:.1f} | {gain:.2f} × |")
+        sizes = f"{population} × {generations + 1}"
+        rows.append([sizes, f"{mean[True]:.1f}", f"{mean[False]:.1f}", f"{gain:.2f} ×"])
+    title = f"Simulated time of log-normal trials (σ = 1, mean of the seeds), {IN_FLIGHT} slots"
+    table(title, ["population × (generations + 1)", "barrier", "asynchronous", "gain"], rows)
 
 
 def main() -> None:

@@ -20,12 +20,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from _common import median, project, table
+from _common import listed, median, project, session, table
 
 from hopslite import experiment
 
@@ -132,29 +132,6 @@ def mirrored(folder: str, turns: int, way: str) -> Callable[[], float]:  # noqa:
     return train
 
 
-@contextlib.contextmanager
-def warm_cluster() -> Iterator[Any]:
-    """Two executors of one core, in JVMs of their own, whose Python workers have started."""
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    from pyspark.sql import SparkSession
-
-    spark = (
-        SparkSession.builder.master(f"local-cluster[{len(ROLES)},1,1024]")
-        .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.log.level", "ERROR")
-        .getOrCreate()
-    )
-    try:
-        spark.sparkContext.parallelize(range(8), 8).count()
-        with project() as folder:
-            by_hopslite(nothing, folder, 0)
-        yield spark
-    finally:
-        spark.stop()
-
-
 def by_hopslite(make: Make, folder: str, turns: int) -> Marks:
     began = time.time()
     experiment.mirrored(
@@ -222,8 +199,7 @@ def row(title: str, found: list[list[Marks]], name: str) -> list[Any]:
     digits = 1 if name == "steps a second" else 2
     ratios = [mine / other for mine, other in zip(*values, strict=True)]
     difference = f"{100 * (median(ratios) - 1):+.1f} %" if name in RATES else f"{ours - hands:+.2f} s"
-    every = [", ".join(f"{value:.{digits}f}" for value in way) for way in values]
-    return [title, f"{ours:.{digits}f}", f"{hands:.{digits}f}", difference, *every]
+    return [title, f"{ours:.{digits}f}", f"{hands:.{digits}f}", difference, *(listed(way, digits) for way in values)]
 
 
 def main() -> None:
@@ -232,7 +208,9 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=40)
     options = parser.parse_args()
     os.environ.update(ENVIRONMENT)
-    with warm_cluster():
+    with session(f"local-cluster[{len(ROLES)},1,1024]"):
+        with project() as folder:
+            by_hopslite(nothing, folder, 0)  # now both executors are warm
         plain = one_after_the_other(nothing, options.repeats)
         started = one_after_the_other(mirrored, options.repeats)
         trained = at_once(mirrored, options.turns, options.repeats)

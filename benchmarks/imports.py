@@ -39,7 +39,7 @@ def main() -> None:
         ]
     )
     rows = [["import in a fresh interpreter", fresh, "", ""]]
-    with session(1) as spark, project() as folder:
+    with session("local[1]") as spark, project() as folder:
         for isolation in ("process", "none"):
             run = experiment.launch(
                 train,

@@ -17,7 +17,7 @@ import random
 import time
 from collections.abc import Sequence
 
-from _common import median, project, session, table
+from _common import listed, median, project, session, table
 
 from hopslite import experiment
 
@@ -73,13 +73,13 @@ def main() -> None:
     rows = []
     for slots in (2, 8, 32):
         times = lengths(slots * options.trials_per_slot)
-        with session(slots) as spark:
+        with session(f"local[{slots}]") as spark:
             found = [measured(times, slots, spark) for _ in range(options.repeats)]
         ratios = sorted(end / bound for _, end, bound in found)
         barrier = batches(times, slots) / list_schedule(times, [0.0] * slots)
         middle = [median([run[column] for run in found]) for column in range(3)]
-        every = ", ".join(f"{ratio:.3f}" for ratio in ratios)
-        rows.append([slots, len(times), *middle, f"{median(ratios):.3f} ({every})", f"{barrier:.2f}"])
+        ratio = f"{median(ratios):.3f} ({listed(ratios, 3)})"
+        rows.append([slots, len(times), *middle, ratio, f"{barrier:.2f}"])
     head = ["slots", "trials", "all slots there, s", "hopslite, s", "bound, s", "ratio (each run)", "barrier, ratio"]
     table("Makespan of uneven trials", head, rows)
 

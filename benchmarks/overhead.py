@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import peers
 import psutil
-from _common import median, project, seconds, session, table
+from _common import listed, median, project, seconds, session, table
 
 from hopslite import experiment
 
@@ -89,7 +89,7 @@ def main() -> None:
     os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
     logging.disable(logging.WARNING)  # peers print a line for each trial
     found: dict[str, list[tuple[float, float]]] = {}
-    with session(SLOTS) as spark:
+    with session(f"local[{SLOTS}]") as spark:
         systems: dict[str, tuple[Callable[[int], float], int]] = {
             "hopslite": (ours(spark, "process", True), options.trials),
             "hopslite, isolation='none'": (ours(spark, "none", True), options.trials),
@@ -109,7 +109,7 @@ def main() -> None:
     best_peer = min((cost for title, cost in costs.items() if not title.startswith("hopslite")), default=None)
     rows = []
     for title, results in found.items():
-        every = ", ".join(f"{1000 * cost:.1f}" for cost, _ in results)
+        every = listed((1000 * cost for cost, _ in results), 1)
         ratio = f"{best_peer / costs[title]:.0f}" if best_peer and title.startswith("hopslite") else ""
         rows.append([title, f"{costs[title]:.1f}", every, f"{median([rest for _, rest in results]):.1f}", ratio])
     head = ["system", "ms a trial, median", "each round", "rest of a run, s", "times below the best peer"]

@@ -35,7 +35,7 @@ def no_op(x: float) -> float:
 def trials(counts: list[int]) -> None:
     found: dict[int, list[tuple[float, float, float, int]]] = {}
     process = psutil.Process()
-    with session(2) as spark, project() as folder:
+    with session("local[2]") as spark, project() as folder:
 
         def run(count: int) -> Any:
             values = [float(i) for i in range(count)]

@@ -9,6 +9,7 @@ from typing import Any
 from ._trial import Direction
 from .pool import Resources
 from .search import Search
+from .stop import Stopper
 
 __all__ = ["Plan"]
 
@@ -39,3 +40,7 @@ class Plan:
     max_retries: int = 2
     max_restarts: int = 0
     verbose: bool = False
+    stopper: Stopper | None = None
+    report_as: str = "last"
+    stop_grace: float = 10.0
+    heartbeat_timeout: float | None = None

@@ -14,12 +14,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import track
+from . import __version__, track
+from ._function import describe
+from ._past import PLAN
 from ._plan import Plan
+from ._resume import Resumption, to_store
 from ._trial import Event, State, json_safe
 from .config import Settings
 from .result import Run
 from .store import JournalWriter, Project, save_snapshot
+from .store.sessions import claim
 
 __all__ = ["Recorder"]
 
@@ -37,27 +41,61 @@ class Recorder:
     """
 
     def __init__(
-        self, plan: Plan, settings: Settings, project: Project, facts: dict[str, Any], tell: Callable[[str], None]
+        self,
+        plan: Plan,
+        settings: Settings,
+        project: Project,
+        facts: dict[str, Any],
+        tell: Callable[[str], None],
+        resumption: Resumption | None = None,
     ) -> None:
         self._plan, self._settings, self._project, self._facts, self._tell = plan, settings, project, facts, tell
-        self.run_id, self.version, self.directory = project.new_run(plan.name)
-        self.started = time.time()
+        if resumption is None:
+            self.run_id, self.version, self.directory = project.new_run(plan.name)
+            self.started = time.time()
+            self._session = claim(self.directory)
+        else:
+            self.directory, self._session, past = resumption.run, resumption.session, resumption.record
+            self.run_id, self.version, self.started = past["run_id"], past["version"], past["started"]
         self._lock = threading.Lock()  # guards the record: TensorBoard's address comes from another thread
         self._record = self._first_record()
         self.directory.write_json("run.json", self._record)
+        self._stored_plan = self._pickled_plan()
         self._journal = JournalWriter(self.directory)
-        self.emit("run_started", data=self._record)
+        if resumption is None:
+            self.emit("run_started", data=self._record)
+        else:
+            self.emit("resumed", data={"fresh": resumption.fresh, "session": self._session.number})
         self._snapshot = threading.Thread(target=self._save_snapshot, name="hopslite-snapshot", daemon=True)
         self._tensorboard: track.TensorBoardServer | None = None
         self._tracking: track.Handle | None = None
 
     def start(self) -> None:
-        """Begin to show the run elsewhere."""
+        """Begin to show the run elsewhere; from here on it can be resumed with this plan."""
+        if self._stored_plan is not None:
+            self.directory.write_bytes(PLAN, self._stored_plan, durable=True, private=True)
+            self._stored_plan = None
         trackers = [*["mlflow"] * self._settings.tracks, *["tensorboard"] * self._settings.tensorboard]
         self._tracking = track.start(self.directory, trackers, self._settings.tracking_uri, self._tell)
         self._snapshot.start()
         if self._settings.tensorboard and self.directory.is_local:
             self._tensorboard = track.TensorBoardServer(self.directory.url, self._on_tensorboard, self._tell)
+
+    def renew(self) -> None:
+        """Say that this driver is at work on the run.
+
+        Raises:
+            RunTakenOver: another one is, since this one did not answer for long.
+        """
+        self._session.renew()
+
+    def _pickled_plan(self) -> bytes | None:
+        """The plan as it is before the search has suggested anything."""
+        try:
+            return to_store(self._plan)
+        except Exception as error:  # noqa: BLE001 - a search or stopper of the user's may hold anything
+            self._tell(f"this run cannot be resumed if it breaks off: its plan cannot be pickled ({error})")
+            return None
 
     def emit(self, kind: str, trial: str | None = None, data: dict[str, Any] | None = None) -> None:
         self.append(Event(kind, time.time(), trial, data or {}))
@@ -81,10 +119,22 @@ class Recorder:
             failure = error
         if failure is not None:
             self._tell(f"the run's record in {self.directory.url} is not complete: {failure}")
+        self._close()
+
+    def leave(self, record: dict[str, Any] | None) -> None:
+        """End without another word about the run; `record` is put back where this driver has only tried to resume."""
+        if record is not None:
+            self._journal.close(JOURNAL_SECONDS)
+            with contextlib.suppress(OSError):
+                self.directory.write_json("run.json", record)
+        self._close()
+
+    def _close(self) -> None:
         if self._tracking:
             self._tracking.finish()
         if self._tensorboard:
             self._tensorboard.retire()
+        self._session.release()
 
     @property
     def project_url(self) -> str:
@@ -133,6 +183,7 @@ class Recorder:
             "direction": plan.direction,
             "optimization_key": plan.optimization_key,
             "space": plan.space,
+            "function": describe(plan.train_fn),
             "seed": plan.seed,
             "total": plan.search.total,
             "isolation": plan.isolation,
@@ -140,6 +191,8 @@ class Recorder:
             "project": self._project.shown,
             "logdir": self.directory.shown,
             "user": _user(),
+            "hopslite": __version__,
+            "session": self._session.number,
             "started": self.started,
             "finished": None,
             "duration": None,

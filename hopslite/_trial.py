@@ -105,6 +105,7 @@ class Spec(_Value):
     generation: int | None = None
     attempt: int = 0
     member: dict[str, Any] | None = None  # JSON form of a `Member`, where the trial has several
+    checkpoints: str | None = None  # those of the trial that this one goes on from; None: its own
 
     @property
     def part(self) -> Member | None:
@@ -117,7 +118,8 @@ class Result(_Value):
     """How a trial ended. `metric` is a finite number or None; `started` is in seconds since the epoch.
 
     `cause` names the kind of failure: `exception`, `return-value`, `segfault`, `exit`, `signal`, `out-of-memory`,
-    `timeout`, `lost`, `killed`; `error` is its message in one line and `traceback` the training function's trace.
+    `timeout`, `lost`, `killed`; `error` is its message in one line and `traceback` the training function's trace. A
+    STOPPED trial's metric is what it reported.
     """
 
     trial_id: str
@@ -151,12 +153,16 @@ class Event(_Value):
     | kind | data |
     |---|---|
     | `run_started` | what `run.json` held at the start |
-    | `asked` | `params` (JSON form), `generation` |
+    | `asked` | `params` (JSON form), `generation`, `continues` (the trial that it goes on from) |
     | `started` | `host`, `attempt`, `gpus` |
     | `members` | `members`: each one's `role`, `index`, `host`, `address`, `gpus`, `environment`, `log` |
-    | `report` | `step`, `value` |
+    | `report` | `step`, `value`, `attempt` |
+    | `stop` | `why`, `step`, `value`: it was decided to end the trial early |
     | `sample` | system metrics by name: `cpu_percent`, `memory_mb`, `gpu0_percent`, … |
     | `ended` | a `Result` |
+    | `again` | a trial that had failed is run again, after a resume |
+    | `known` | `params`, `of`: what was suggested was found before, as this other trial, and is not run |
+    | `resumed` | `fresh`: the algorithm begins anew; `session`: the number of the driver that goes on |
     | `run_ended` | `state`, `best_trial`, `metric`, `duration`, `error` |
     """
 

@@ -9,9 +9,17 @@ HopsliteError
 ├── StoreError             (OSError)                 the project or a run directory cannot be used
 ├── SparkUnavailable       (RuntimeError)            no Java, no session, or executors that cannot work
 ├── ReturnValueError       (ValueError, TypeError)   a training function returned something without a metric
+├── ReportError            (ValueError, TypeError)   a training function reported something that is no value or step
+├── ReplayError            (RuntimeError)            an algorithm does not suggest again what a journal says it did
+├── ResumeError            (ValueError)              a run that cannot be resumed
+├── RunIsRunning           (RuntimeError)            another driver works on the run that is to be resumed
+├── RunTakenOver           (RuntimeError)            another driver has resumed the run while this one was away
 ├── TrialFailed            (RuntimeError)            a trial's failure, raised where nothing else is left
 └── RunInterrupted         (KeyboardInterrupt)       Ctrl-C or a notebook's interrupt ended the run
 ```
+
+`TrialStopped` stands apart: it ends a training function early, and is a BaseException so that no `except Exception` of
+a training loop takes it for an error.
 """
 
 from __future__ import annotations
@@ -24,11 +32,17 @@ __all__ = [
     "InvalidArguments",
     "MissingExtra",
     "NotSerializable",
+    "ReplayError",
+    "ReportError",
+    "ResumeError",
     "ReturnValueError",
     "RunInterrupted",
+    "RunIsRunning",
+    "RunTakenOver",
     "SparkUnavailable",
     "StoreError",
     "TrialFailed",
+    "TrialStopped",
     "UnknownPlugin",
 ]
 
@@ -83,6 +97,51 @@ class SparkUnavailable(HopsliteError, RuntimeError):
 
 class ReturnValueError(HopsliteError, ValueError, TypeError):
     """A training function returned a value from which no metric can be taken."""
+
+
+class ReportError(HopsliteError, ValueError, TypeError):
+    """A training function reported what is not a number, a step that does not grow, or outside of a trial."""
+
+
+class ReplayError(HopsliteError, RuntimeError):
+    """An algorithm, told all that a journal holds, suggests something else than the journal says.
+
+    The search space, the seed, an option or a library of the algorithm has changed since.
+    Attributes: `trial_id`, `expected` (the journal's parameters), `suggested`.
+    """
+
+    trial_id: str
+    expected: dict[str, Any]
+    suggested: dict[str, Any] | None
+
+
+class ResumeError(HopsliteError, ValueError):
+    """The run does not exist, or cannot be resumed; the message says why. Attribute: `run_id`."""
+
+    run_id: str
+
+
+class RunIsRunning(HopsliteError, RuntimeError):
+    """Another driver works on the run. Attributes: `run_id`, and its `host` and `pid` (None where not known)."""
+
+    run_id: str
+    host: str | None
+    pid: int | None
+
+
+class RunTakenOver(HopsliteError, RuntimeError):
+    """Another driver has taken the run over while this one did not answer. Attributes as of `RunIsRunning`."""
+
+    run_id: str
+    host: str | None
+    pid: int | None
+
+
+class TrialStopped(BaseException):
+    """Raised in a training function, at its next report, when its trial is to end early; let it pass.
+
+    What the trial reported counts as its result.
+    """
 
 
 class TrialFailed(HopsliteError, RuntimeError):

@@ -6,29 +6,25 @@ all verbs share are described at `launch`.
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import _study
-from ._options import Call, RunOptions, TrialOptions, positive, whole, with_options
-from ._plugins import load, names
+from . import search as algorithms
+from ._options import Call, MemberOptions, ResumeOptions, SearchOptions, TrialOptions, with_options
 from ._trial import Direction
-from .config import Settings
-from .display import choose
-from .distribute import Layout, Size
-from .pool import Resources
+from ._verbs import About, ablated, launched, resumed, searched
+from ._verbs import distributed as run_distributed
+from .ablation import AblationRun, AblationStudy
+from .distribute import Size
+from .maggy import LagomResult, lagom_result, plan_of
 from .result import Run, Trial
 from .runtime.context import current
-from .runtime.ports import parse_ports
-from .search import Search
 from .search.differential_evolution import DifferentialEvolution
-from .search.fixed import Fixed
 from .search.grid import Grid
 from .search.random import Random
-from .space import Choice, Space
-from .store import Project
+from .space import Space
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -37,15 +33,19 @@ __all__ = [
     "Direction",
     "Run",
     "Trial",
+    "ablation",
     "checkpoint_dir",
     "collective_all_reduce",
     "differential_evolution",
     "distributed",
     "grid_search",
+    "lagom",
     "launch",
     "mirrored",
     "parameter_server",
     "random_search",
+    "resume",
+    "search",
 ]
 
 
@@ -89,6 +89,8 @@ def launch(
         timeout: seconds after which the run ends: no more trials are started, running ones are KILLED.
         max_failures: how many trials may fail before the run is given up as FAILED; default: all but one.
         max_retries: how often a trial is run again that was lost with its executor.
+        heartbeat_timeout: seconds without a report (see `hopslite.report`) after which a trial counts as hanging and is
+            ended as FAILED; default: no limit.
         isolation: "process" gives each trial a process of its own, so that nothing it does can harm another; "none"
             runs it in the Spark worker, which saves a few milliseconds a trial.
         pool: where trials run: "spark", or "inline" for a debugger: in this process, one after the other.
@@ -96,6 +98,11 @@ def launch(
         project: the directory or fsspec URL that holds runs; default: `HOPSLITE_PROJECT` or `./hopslite_project`.
         tracking_uri: MLflow's; default: `MLFLOW_TRACKING_URI`, or SQLite in the project; "off" for no MLflow.
         tags: text by text, for the record and for MLflow.
+        resume: "auto" goes on with the newest run of this name, verb, function and space that broke off, if there is
+            one; a run's id goes on with that one. What had finished is not run again.
+        retry_failed: with `resume`, whether trials that FAILED are run again.
+        force: with `resume`, whether to go on although the function, the space or the direction is another. With
+            another space or direction the algorithm begins anew, and takes from what was found what it suggests again.
         verbose: whether what trials print is shown here, too; it is always in their `output.log`.
         display: False shows nothing; default: a progress bar, or a live table in notebooks.
 
@@ -108,41 +115,11 @@ def launch(
         TrialFailed: every trial failed, or more than `max_failures`; it carries the first one's traceback.
         RunInterrupted: Ctrl-C or a notebook's interrupt.
     """
-    call = Call("launch", train_fn, name, dict(options))
-    combinations = _zipped(call, args_dict)
-    call.check_parameters(args_dict or () if isinstance(args_dict, (Mapping, type(None))) else ())
-    return _run(
-        call,
-        "Launcher",
-        Fixed(combinations, seed=call.seed),
-        space={key: {"type": "list", "length": len(combinations)} for key in (combinations[0] if combinations else ())},
-        choices=tuple(value for combination in combinations for value in combination.values()),
-        name=name,
-        local_logdir=local_logdir,
-        description=description,
-        optimization_key=metric_key,
-        is_search=False,
-    )
+    call = Call("launch", TrialOptions, train_fn, name, dict(options))
+    return launched(call, About(name, local_logdir, description, metric_key), args_dict)
 
 
-def _zipped(call: Call, args_dict: Any) -> list[dict[str, Any]]:
-    if args_dict is None or args_dict == {}:
-        return [{}]
-    if not isinstance(args_dict, Mapping):
-        call.problems.append(f"args_dict is {args_dict!r}; give a dict with a list of values per argument")
-        return []
-    columns = {str(key): call.attempt(Space.grid, {key: values}) for key, values in args_dict.items()}
-    spaces = {key: space for key, space in columns.items() if space is not None}
-    lists = {key: dim.values for key, space in spaces.items() if isinstance(dim := space[key], Choice)}
-    lengths = {key: len(values) for key, values in lists.items()}
-    if len(set(lengths.values())) > 1:
-        shown = ", ".join(f"{key}: {length}" for key, length in lengths.items())
-        call.problems.append(f"Length of each function argument list must be equal; given are {shown}")
-        return []
-    return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-
-
-@with_options(TrialOptions)
+@with_options(SearchOptions)
 def grid_search(
     train_fn: Callable[..., Any],
     grid_dict: Mapping[str, Any],
@@ -151,7 +128,7 @@ def grid_search(
     local_logdir: bool = False,
     description: str | None = None,
     optimization_key: str = "metric",
-    **options: Unpack[TrialOptions],
+    **options: Unpack[SearchOptions],
 ) -> Run:
     """Try every combination of the listed values, the last key fastest.
 
@@ -175,13 +152,12 @@ def grid_search(
     Returns:
         A `Run`, which unpacks as HopsML's `(best_logdir, best_params, best_outputs)`.
     """
-    call = Call("grid_search", train_fn, name, dict(options))
-    towards = call.direction(direction)
-    space = call.attempt(Space.grid, grid_dict)
-    return _search(call, "Grid Search", space, Grid, {}, towards, name, local_logdir, description, optimization_key)
+    call = Call("grid_search", SearchOptions, train_fn, name, dict(options))
+    about = About(name, local_logdir, description, optimization_key)
+    return searched(call, about, "Grid Search", call.attempt(Space.grid, grid_dict), direction, Grid)
 
 
-@with_options(TrialOptions)
+@with_options(SearchOptions)
 def random_search(
     train_fn: Callable[..., Any],
     boundary_dict: Mapping[str, Any],
@@ -191,7 +167,7 @@ def random_search(
     local_logdir: bool = False,
     description: str | None = None,
     optimization_key: str = "metric",
-    **options: Unpack[TrialOptions],
+    **options: Unpack[SearchOptions],
 ) -> Run:
     """Try `samples` distinct random combinations (Bergstra and Bengio, 2012, JMLR 13).
 
@@ -208,24 +184,13 @@ def random_search(
 
     The other arguments are as for `grid_search` and `launch`.
     """
-    call = Call("random_search", train_fn, name, dict(options))
-    towards = call.direction(direction)
+    call = Call("random_search", SearchOptions, train_fn, name, dict(options))
+    about = About(name, local_logdir, description, optimization_key)
     space = call.attempt(Space.parse, boundary_dict)
-    return _search(
-        call,
-        "Random Search",
-        space,
-        Random,
-        {"samples": samples},
-        towards,
-        name,
-        local_logdir,
-        description,
-        optimization_key,
-    )
+    return searched(call, about, "Random Search", space, direction, Random, samples=samples)
 
 
-@with_options(TrialOptions)
+@with_options(SearchOptions)
 def differential_evolution(
     train_fn: Callable[..., Any],
     boundary_dict: Mapping[str, Any],
@@ -241,7 +206,7 @@ def differential_evolution(
     *,
     synchronous: bool = False,
     initial: str = "lhs",
-    **options: Unpack[TrialOptions],
+    **options: Unpack[SearchOptions],
 ) -> Run:
     """Let a population of combinations evolve (Storn and Price, 1997), `(generations + 1) * population` trials.
 
@@ -265,32 +230,144 @@ def differential_evolution(
 
     The other arguments are as for `grid_search` and `launch`.
     """
-    call = Call("differential_evolution", train_fn, name, dict(options))
-    towards = call.direction(direction)
-    space = call.attempt(Space.parse, boundary_dict)
-    chosen = {
-        "generations": generations,
-        "population": population,
-        "mutation": mutation,
-        "crossover": crossover,
-        "synchronous": synchronous,
-        "initial": initial,
-    }
-    return _search(
+    call = Call("differential_evolution", SearchOptions, train_fn, name, dict(options))
+    return searched(
         call,
+        About(name, local_logdir, description, optimization_key),
         "Differential Evolution",
-        space,
+        call.attempt(Space.parse, boundary_dict),
+        direction,
         DifferentialEvolution,
-        chosen,
-        towards,
-        name,
-        local_logdir,
-        description,
-        optimization_key,
+        generations=generations,
+        population=population,
+        mutation=mutation,
+        crossover=crossover,
+        synchronous=synchronous,
+        initial=initial,
     )
 
 
-@with_options(RunOptions)
+@with_options(SearchOptions)
+def search(
+    train_fn: Callable[..., Any],
+    space: Mapping[str, Any],
+    algorithm: Any = "random",
+    direction: Direction | str = Direction.MAX,
+    num_trials: int | None = None,
+    name: str = "no-name",
+    local_logdir: bool = False,
+    description: str | None = None,
+    optimization_key: str = "metric",
+    *,
+    algorithm_options: Mapping[str, Any] | None = None,
+    **options: Unpack[SearchOptions],
+) -> Run:
+    """Search a space with any algorithm.
+
+    >>> import hopslite
+    >>> def train(x):
+    ...     for step in range(10):
+    ...         hopslite.report(-((x - 1) ** 2) - 1 / (step + 1), step)
+    ...     return -((x - 1) ** 2)
+    >>> run = search(train, {"x": [-2.0, 2.0]}, num_trials=20, stopper="median", seed=1, pool="inline", display=False)
+    >>> len(run.trials)
+    20
+
+    Args:
+        space: as `random_search`'s `boundary_dict`.
+        algorithm: "random", "grid", "differential_evolution"; through Optuna "tpe", "gp", "cmaes", "qmc" or a sampler
+            object of Optuna's; "hyperband" or "asha", which pass the training function one more argument, `budget`, and
+            let a promoted trial go on in `checkpoint_dir()`; or a class of your own, see docs/search.md.
+        num_trials: how many combinations are tried; default: 10, for "grid" all, for "hyperband" one round.
+        algorithm_options: keywords for the algorithm, such as `{"max_budget": 27}` for "hyperband".
+        stopper: a rule that ends trials early, by what they report: "median", "asha", "threshold", "patience", or an
+            object from `hopslite.stop`.
+        report_as: what counts as the metric of a trial that was stopped: its "last" or its "best" report.
+        stop_grace: seconds that a trial has to make its next report, with which it is stopped; then it is killed.
+
+    The other arguments are as for `grid_search` and `launch`.
+    """
+    call = Call("search", SearchOptions, train_fn, name, dict(options))
+    about = About(name, local_logdir, description, optimization_key)
+    parsed = call.attempt(Space.grid if algorithm == "grid" else Space.parse, space)
+    title = f"Search: {algorithm if isinstance(algorithm, str) else type(algorithm).__name__}"
+    make = functools.partial(algorithms.make, algorithm)
+    return searched(call, about, title, parsed, direction, make, num_trials=num_trials, options=algorithm_options)
+
+
+@with_options(SearchOptions)
+def ablation(
+    train_fn: Callable[..., Any],
+    study: AblationStudy,
+    direction: Direction | str = Direction.MAX,
+    name: str = "no-name",
+    local_logdir: bool = False,
+    description: str | None = None,
+    optimization_key: str = "metric",
+    **options: Unpack[SearchOptions],
+) -> AblationRun:
+    """Leave out one component at a time, and rank the components by what that costs.
+
+    >>> from hopslite.ablation import AblationStudy
+    >>> def train(components):
+    ...     return 0.5 + 0.3 * ("dropout" in components) + 0.1 * ("augment" in components)
+    >>> study = AblationStudy(components={"augment": True, "dropout": 0.5})
+    >>> run = ablation(train, study, pool="inline", display=False)
+    >>> [ranked.component for ranked in run.ablation]
+    ['dropout', 'augment']
+
+    Args:
+        train_fn: the training function; it gets what it names of `components`, `model_function` and `dataset_function`.
+        study: what to leave out: components of any kind, layers of a Keras model, features of a dataset; see
+            `hopslite.ablation.AblationStudy`.
+
+    The other arguments, and what is raised, are as for `grid_search`.
+
+    Returns:
+        A `Run` with the ranking as its attribute `ablation`.
+    """
+    call = Call("ablation", SearchOptions, train_fn, name, dict(options))
+    return ablated(call, About(name, local_logdir, description, optimization_key), study, direction)
+
+
+def lagom(train_fn: Callable[..., Any] | None = None, config: Any = None, **keywords: Any) -> LagomResult:
+    """Maggy's entry point: a search, an ablation study or distributed training, as the configuration says.
+
+    >>> from hopslite.maggy import HyperparameterOptConfig, Searchspace
+    >>> def train(hparams, reporter):
+    ...     reporter.broadcast(hparams["x"], step=0)
+    ...     return hparams["x"]
+    >>> config = HyperparameterOptConfig(
+    ...     num_trials=5, optimizer="randomsearch", searchspace=Searchspace(x=("DOUBLE", [0.0, 1.0]))
+    ... )
+    >>> result = lagom(train, config, pool="inline", display=False)
+    >>> result["num_trials"], result.run.best_metric == result["best_val"]
+    (5, True)
+
+    Args:
+        train_fn: the training function; it gets by name what it takes of the hyperparameters, `hparams` (all in a
+            dict), `reporter`, `model` and `dataset`.
+        config: an object of one of the classes in `hopslite.maggy`; None: the keywords say it.
+        keywords: those of Maggy's older form (`searchspace`, `optimizer`, `num_trials`, …), and any of `launch`.
+
+    Returns:
+        Maggy's dict of results, with the `Run` as its attribute `run`.
+    """
+    call = plan_of(train_fn, config, keywords)
+    verbs: dict[str, Callable[..., Run]] = {
+        "ablation": ablation,
+        "distributed": distributed,
+        "launch": launch,
+        "search": search,
+    }
+    run = verbs[call.kind](call.train_fn, **call.arguments)
+    result = lagom_result(run, call.title, call.kind, call.hidden)
+    if call.arguments.get("display", True) is not False:
+        print("\n".join([*call.notes, *result.lines()]))  # noqa: T201 - as Maggy does
+    return result
+
+
+@with_options(MemberOptions)
 def mirrored(
     train_fn: Callable[..., Any],
     name: str = "no-name",
@@ -298,15 +375,7 @@ def mirrored(
     description: str | None = None,
     evaluator: bool = False,
     metric_key: str | None = None,
-    *,
-    num_workers: int | None = None,
-    gpus_per_worker: int = 0,
-    cpus_per_worker: int | None = None,
-    on_failure: str = "fail",
-    max_restarts: int = 3,
-    forming_timeout: float = 600.0,
-    evaluator_grace: float = 30.0,
-    **options: Unpack[RunOptions],
+    **options: Unpack[MemberOptions],
 ) -> Run:
     """Train with TensorFlow's MirroredStrategy (one worker) or MultiWorkerMirroredStrategy (several).
 
@@ -330,20 +399,15 @@ def mirrored(
     Returns:
         A `Run`, which unpacks as HopsML's `(logdir, outputs)` with what the chief returned.
     """
-    return _distributed(
-        "mirrored",
-        train_fn,
-        Layout("multi_worker_mirrored", Size(num_workers, 0, evaluator), forming_timeout, evaluator_grace),
-        (name, local_logdir, description, metric_key),
-        (gpus_per_worker, cpus_per_worker, on_failure, max_restarts),
-        dict(options),
-    )
+    call = Call("mirrored", MemberOptions, train_fn, name, dict(options))
+    size = Size(call.options.num_workers, 0, evaluator)
+    return run_distributed(call, About(name, local_logdir, description, metric_key), "multi_worker_mirrored", size)
 
 
 collective_all_reduce = mirrored
 
 
-@with_options(RunOptions)
+@with_options(MemberOptions)
 def parameter_server(
     train_fn: Callable[..., Any],
     name: str = "no-name",
@@ -352,16 +416,9 @@ def parameter_server(
     evaluator: bool = False,
     metric_key: str | None = None,
     *,
-    num_workers: int | None = None,
     num_ps: int = 1,
     every_member: bool = False,
-    gpus_per_worker: int = 0,
-    cpus_per_worker: int | None = None,
-    on_failure: str = "fail",
-    max_restarts: int = 3,
-    forming_timeout: float = 600.0,
-    evaluator_grace: float = 30.0,
-    **options: Unpack[RunOptions],
+    **options: Unpack[MemberOptions],
 ) -> Run:
     """Train with TensorFlow's ParameterServerStrategy: the chief runs `train_fn` and gives the workers their work.
 
@@ -385,19 +442,12 @@ def parameter_server(
     Returns:
         A `Run`, which unpacks as HopsML's `(logdir, outputs)` with what the chief returned.
     """
-    return _distributed(
-        "parameter_server",
-        train_fn,
-        Layout(
-            "parameter_server", Size(num_workers, num_ps, evaluator, every_member), forming_timeout, evaluator_grace
-        ),
-        (name, local_logdir, description, metric_key),
-        (gpus_per_worker, cpus_per_worker, on_failure, max_restarts),
-        dict(options),
-    )
+    call = Call("parameter_server", MemberOptions, train_fn, name, dict(options))
+    size = Size(call.options.num_workers, num_ps, evaluator, every_member)
+    return run_distributed(call, About(name, local_logdir, description, metric_key), "parameter_server", size)
 
 
-@with_options(RunOptions)
+@with_options(MemberOptions)
 def distributed(
     train_fn: Callable[..., Any],
     strategy: str = "multi_worker_mirrored",
@@ -407,16 +457,9 @@ def distributed(
     evaluator: bool = False,
     metric_key: str | None = None,
     *,
-    num_workers: int | None = None,
     num_ps: int = 0,
     every_member: bool = False,
-    gpus_per_worker: int = 0,
-    cpus_per_worker: int | None = None,
-    on_failure: str = "fail",
-    max_restarts: int = 3,
-    forming_timeout: float = 600.0,
-    evaluator_grace: float = 30.0,
-    **options: Unpack[RunOptions],
+    **options: Unpack[MemberOptions],
 ) -> Run:
     """Run a training function on several executors at once, as the members of one job.
 
@@ -451,14 +494,50 @@ def distributed(
         SparkUnavailable: the members did not come together within `forming_timeout`.
         TrialFailed: a member failed; the message names it, with its traceback and its log.
     """
-    return _distributed(
-        "distributed",
-        train_fn,
-        Layout(strategy, Size(num_workers, num_ps, evaluator, every_member), forming_timeout, evaluator_grace),
-        (name, local_logdir, description, metric_key),
-        (gpus_per_worker, cpus_per_worker, on_failure, max_restarts),
-        dict(options),
-    )
+    call = Call("distributed", MemberOptions, train_fn, name, dict(options))
+    size = Size(call.options.num_workers, num_ps, evaluator, every_member)
+    return run_distributed(call, About(name, local_logdir, description, metric_key), strategy, size)
+
+
+@with_options(ResumeOptions)
+def resume(
+    run_id: str,
+    train_fn: Callable[..., Any] | None = None,
+    *,
+    project: str | os.PathLike[str] | None = None,
+    retry_failed: bool = False,
+    force: bool = False,
+    **options: Unpack[ResumeOptions],
+) -> Run:
+    """Go on with a run that broke off, with what its own call said.
+
+    Trials that had finished are not run again; those that were under way are. What the algorithm had learned is learned
+    again from the journal. The same can be had from the verb itself, with `resume="auto"` or a run's id.
+
+    >>> def train(x):
+    ...     return x
+    >>> run = random_search(train, {"x": [0.0, 1.0]}, samples=3, pool="inline", display=False)
+    >>> again = resume(run.run_id, pool="inline", display=False)
+    >>> again.best_params == run.best_params
+    True
+
+    Args:
+        run_id: as in `Run.run_id` and in the name of the run's directory.
+        train_fn: the training function; default: the one that is stored with the run.
+        project: the directory or URL that holds the run; default: as for `launch`.
+        retry_failed: whether trials that FAILED are run again, too.
+        force: whether to go on with a function that is not the one of the run.
+
+    The other arguments, where given, take the place of those of the run's call; they are as for `launch`.
+
+    Raises:
+        ResumeError: there is no such run, or it was made by a newer version, or what is stored cannot be read here.
+        RunIsRunning: a driver works on it.
+        InvalidArguments: the function is another.
+        ReplayError: the algorithm does not come to the same suggestions again: one of its libraries has changed.
+    """
+    place = None if project is None else os.fspath(project)
+    return resumed(run_id, train_fn, place, retry_failed, force, dict(options))
 
 
 def checkpoint_dir() -> str | None:
@@ -472,139 +551,3 @@ def checkpoint_dir() -> str | None:
     if "://" not in context.checkpoints:
         os.makedirs(context.checkpoints, exist_ok=True)
     return context.checkpoints
-
-
-def _distributed(
-    verb: str,
-    train_fn: Callable[..., Any],
-    layout: Layout,
-    texts: tuple[str, bool, str | None, str | None],
-    demands: tuple[int, int | None, str, int],
-    options: dict[str, Any],
-) -> Run:
-    """What the distributed verbs have in common."""
-    name, local_logdir, description, metric_key = texts
-    gpus, cpus, on_failure, max_restarts = demands
-    call = Call(verb, train_fn, name, options)
-    for taken in options.keys() - RunOptions.__annotations__.keys():
-        instead = taken.replace("trial", "worker") if taken in ("cpus_per_trial", "gpus_per_trial") else ""
-        call.check(
-            taken not in TrialOptions.__annotations__,
-            f"{taken} is for searches" + (f"; use {instead}" if instead else "; leave it out"),
-        )
-    size = layout.size
-    call.problems += whole("num_workers", size.workers, 1)
-    call.problems += whole("num_ps", size.ps, 0, optional=False)
-    call.problems += whole("gpus_per_worker", gpus, 0, optional=False) + whole("cpus_per_worker", cpus, 1)
-    call.problems += whole("max_restarts", max_restarts, 0, optional=False)
-    call.problems += positive("forming_timeout", layout.forming_timeout)
-    number = isinstance(layout.evaluator_grace, (int, float)) and layout.evaluator_grace >= 0
-    call.check(number, f"evaluator_grace={layout.evaluator_grace!r}; give a number of seconds of at least 0")
-    call.check(on_failure in ("fail", "restart"), f"on_failure={on_failure!r}; allowed are 'fail' and 'restart'")
-    call.check_parameters(())
-    if not call.problems:
-        call.options = dataclasses.replace(
-            call.options, gpus_per_trial=gpus or None, cpus_per_trial=cpus, max_retries=0
-        )
-    return _run(
-        call,
-        _title(layout.strategy),
-        Fixed([{}], seed=call.seed),
-        layout=layout,
-        per="worker",
-        space={},
-        choices=(),
-        name=name,
-        local_logdir=local_logdir,
-        description=description,
-        optimization_key=metric_key,
-        is_search=False,
-        max_restarts=max_restarts if on_failure == "restart" else 0,
-    )
-
-
-def _title(strategy: str) -> str:
-    return str(load("distribute", strategy).TITLE) if strategy in names("distribute") else strategy
-
-
-def _search(
-    call: Call,
-    title: str,
-    space: Space | None,
-    algorithm: Callable[..., Search],
-    chosen: dict[str, Any],
-    direction: Direction,
-    name: str,
-    local_logdir: bool,
-    description: str | None,
-    optimization_key: str,
-) -> Run:
-    if space is not None:
-        call.check_parameters(space.names)
-    any_space = space if space is not None else Space.parse({"any": [0, 1]})  # to hear of the other problems, too
-    search = call.attempt(algorithm, any_space, direction=direction, seed=call.seed, **chosen)
-    return _run(
-        call,
-        title,
-        search,
-        space=any_space.to_json(),
-        choices=tuple(v for dim in any_space.values() if isinstance(dim, Choice) for v in dim.values),
-        name=name,
-        local_logdir=local_logdir,
-        description=description,
-        optimization_key=optimization_key,
-        direction=direction,
-    )
-
-
-def _run(
-    call: Call,
-    title: str,
-    search: Search | None,
-    layout: Layout | None = None,
-    per: str = "trial",
-    **plan: Any,
-) -> Run:
-    """Check the rest of the call and hand it to the study."""
-    options = call.options
-    layout = call.layout(layout)
-    settings = Settings.load(project=options.place, tracking_uri=options.tracking_uri)
-    for key in ("optimization_key", "description"):
-        shown = key if plan.get("is_search", True) else key.replace("optimization", "metric")
-        right = isinstance(plan[key], str) or (plan[key] is None and shown != "optimization_key")
-        call.check(right, f"{shown}={plan[key]!r}; give a text")
-    if layout is not None:
-        call.attempt(parse_ports, settings.member_ports, "member_ports")
-        layout = dataclasses.replace(layout, ports=settings.member_ports)
-    project = call.attempt(Project, settings.project) if options.project is None or options.place else None
-    if project is not None:
-        call.problems += project.check_writable()
-    call.check(
-        not settings.project.startswith("memory:") or options.pool != "spark",
-        f"project={settings.project!r} is in this process's memory, where Spark's executors cannot write; use another, "
-        "or pool='inline'",
-    )
-    call.settle()
-    assert search is not None
-    return _study.run(
-        _study.Plan(
-            verb=call.verb,
-            title=title,
-            train_fn=call.train_fn,
-            search=search,
-            seed=call.seed,
-            tags=options.tags or {},
-            isolation=options.isolation,
-            resources=Resources(options.parallelism, options.cpus_per_trial, options.gpus_per_trial, layout, per),
-            trial_timeout=options.trial_timeout,
-            timeout=options.timeout,
-            max_failures=options.max_failures,
-            max_retries=options.max_retries,
-            verbose=options.verbose,
-            **plan,
-        ),
-        settings,
-        choose(options.display),
-        options.pool,
-        options.spark,
-    )

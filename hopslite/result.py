@@ -8,7 +8,7 @@ import datetime
 import html
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from . import _format
 from ._trial import Direction, Result, State
@@ -27,7 +27,8 @@ class Trial:
     """One evaluation of the training function.
 
     `params` are the values as they were given, `metric` is a finite number or None. For a failed trial `cause` names
-    the kind of failure, `error` says it in one line and `traceback` is the training function's own. `usage` sums up
+    the kind of failure, `error` says it in one line and `traceback` is the training function's own; for one that was
+    stopped early `error` says why, and `metric` is what it reported. `usage` sums up
     the system metrics; `started_at` is in seconds since the epoch, `duration` in seconds.
     """
 
@@ -169,6 +170,11 @@ class Run(tuple[Any, ...]):
         }
         return _restore(cls, values, facts)
 
+    @classmethod
+    def of(cls: type[R], run: Run) -> R:
+        """The same run, with what this class adds."""
+        return _restore(cls, tuple(run), run.__dict__)
+
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(f"a run is read-only: cannot set {name!r}")
 
@@ -280,7 +286,10 @@ def _lines(run: Run) -> list[str]:
     return lines
 
 
-def _restore(cls: type[Run], values: tuple[Any, ...], facts: dict[str, Any]) -> Run:
+R = TypeVar("R", bound=Run)
+
+
+def _restore(cls: type[R], values: tuple[Any, ...], facts: dict[str, Any]) -> R:
     run = tuple.__new__(cls, values)
     run.__dict__.update(facts)
     return run

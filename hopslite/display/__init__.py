@@ -52,6 +52,10 @@ class Status:
         return self.counts.get(State.RUNNING, 0)
 
     @property
+    def stopped(self) -> int:
+        return self.counts.get(State.STOPPED, 0)
+
+    @property
     def failed(self) -> int:
         return self.counts.get(State.FAILED, 0)
 

@@ -49,8 +49,9 @@ def progress(status: Status, short: bool = False) -> list[str]:
     """How the run is going, in pieces; `short` ones leave room for a bar on the same line."""
     slots = f" on {status.slots_used} slots" if status.slots_used and not short else ""
     pieces = [f"{status.running} running{slots}"]
-    if status.failed:
-        pieces.append(f"{status.failed} failed")
+    for count, what in ((status.stopped, "stopped early"), (status.failed, "failed")):
+        if count:
+            pieces.append(f"{count} {what}")
     if status.best_metric is not None:
         trial = status.best_trial if short else f"trial {status.best_trial}"
         pieces.append(f"best {_format.metric(status.best_metric)} ({trial})")

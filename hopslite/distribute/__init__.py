@@ -8,7 +8,7 @@ from typing import Protocol
 
 from .._trial import Member
 
-__all__ = ["Layout", "Member", "Placed", "Size", "Strategy", "ranks"]
+__all__ = ["Layout", "Member", "Placed", "Size", "Strategy"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,13 +23,18 @@ class Size:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Layout:
-    """What a verb decided about a gang; `ports` are those that members may take ("0": any), times are in seconds."""
+    """What a verb decided about a gang; times are in seconds.
+
+    `ports` are those that members may take ("0": any). `per` is how the call's keywords for a member's CPUs and GPUs
+    end: "trial" in a search, "worker" in a distributed verb.
+    """
 
     strategy: str
     size: Size
     forming_timeout: float = 600.0
     evaluator_grace: float = 30.0
     ports: str = "0"
+    per: str = "trial"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,15 +77,3 @@ class Strategy(Protocol):
             given: the environment as it is; what the user has set is never changed.
             installed: the names of optional packages that can be imported where the member runs.
         """
-
-
-def ranks(size: Size, unsupported: str) -> list[str]:
-    """The problems of strategies whose members are all equal."""
-    found = []
-    if size.ps:
-        found.append(f"num_ps={size.ps}; {unsupported} has no parameter servers, leave num_ps out")
-    if size.evaluator:
-        found.append(f"evaluator=True; {unsupported} has no evaluator, evaluate on rank 0")
-    if size.every_member:
-        found.append(f"every_member=True; all members of {unsupported} run train_fn anyway, leave it out")
-    return found

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from .._trial import Member
-from . import Placed, Size, ranks
+from . import Placed
+from ._ranks import Ranks
 
 __all__ = ["Jax"]
 
 
-class Jax:
+class Jax(Ranks):
     """Equal members, numbered by process id; number 0 is the chief and has the coordinator.
 
     JAX takes the coordinator's address from a variable of its own, but the number of processes only from those of
-    batch systems that it knows; Slurm's are set because nothing else in a member's process reads them.
+    batch systems that it knows. So members get what JAX reads of Slurm's; other libraries that look for Slurm
+    (Lightning, MPI's launchers) may find these variables, too: a job with one task for each member.
     """
 
     TITLE = "jax.distributed - Distributed Training"
-    ALL_LISTEN = False
-
-    @staticmethod
-    def problems(size: Size) -> list[str]:
-        return ranks(size, "jax")
-
-    @staticmethod
-    def members(size: Size) -> list[Member]:
-        assert size.workers is not None
-        return [Member("worker" if rank else "chief", rank) for rank in range(size.workers)]
 
     @staticmethod
     def environment(gang: Sequence[Placed], position: int) -> dict[str, str]:
@@ -44,7 +35,3 @@ class Jax:
         if gang[position].gpus:
             variables["JAX_LOCAL_DEVICE_IDS"] = ",".join(str(index) for index in range(len(gang[position].gpus)))
         return variables
-
-    @staticmethod
-    def preset(gang: Sequence[Member], given: Mapping[str, str], installed: Sequence[str]) -> dict[str, str]:
-        return {}

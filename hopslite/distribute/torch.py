@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from .._trial import Member
-from . import Placed, Size, ranks
+from . import Placed
+from ._ranks import Ranks
 
 __all__ = ["Torch"]
 
 
-class Torch:
+class Torch(Ranks):
     """Equal members, numbered by rank; rank 0 is the chief.
 
     A member with GPUs sees only its own, from device 0 on, so its `LOCAL_RANK` is 0: `cuda:LOCAL_RANK` is right.
     """
 
     TITLE = "torch.distributed - Distributed Training"
-    ALL_LISTEN = False
-
-    @staticmethod
-    def problems(size: Size) -> list[str]:
-        return ranks(size, "torch")
-
-    @staticmethod
-    def members(size: Size) -> list[Member]:
-        assert size.workers is not None
-        return [Member("worker" if rank else "chief", rank) for rank in range(size.workers)]
 
     @staticmethod
     def environment(gang: Sequence[Placed], position: int) -> dict[str, str]:
@@ -40,7 +30,3 @@ class Torch:
             "LOCAL_RANK": str(beside.index(position)),
             "LOCAL_WORLD_SIZE": str(len(beside)),
         }
-
-    @staticmethod
-    def preset(gang: Sequence[Member], given: Mapping[str, str], installed: Sequence[str]) -> dict[str, str]:
-        return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from .. import _plugins
@@ -18,15 +18,13 @@ __all__ = ["Pool", "Resources", "make"]
 class Resources:
     """What a call asked of the pool; None: as Spark is configured.
 
-    Where trials are distributed, by `layout`, CPUs and GPUs are those of each member. `per` ends the names of the
-    keywords that the user gave: "trial" or "worker".
+    Where trials are distributed, by `layout`, CPUs and GPUs are those of each member.
     """
 
     parallelism: int | None = None
     cpus_per_trial: int | None = None
     gpus_per_trial: int | None = None
     layout: Layout | None = None
-    per: str = "trial"
 
     def strategy(self) -> Any:
         """The distributed trials' strategy."""
@@ -45,15 +43,19 @@ class Pool(Protocol):
     """Slots that run trials. All methods are called from the thread of the study's loop.
 
     A slot that becomes free waits; `submit` hands a trial to a free slot. What happens comes out of `wait` as events:
-    `started`, `output`, `sample`, `ended`, each with its trial id. A trial whose slot is lost ends with cause `lost`.
+    `started`, `report`, `output`, `sample`, `ended`, each with its trial id. A trial whose slot is lost ends with cause
+    `lost`.
     """
 
     @property
     def facts(self) -> dict[str, Any]:
         """What the run's record should say of it: application id, configuration, address of a user interface."""
 
-    def start(self, job: Job, label: str) -> None:
-        """Begin to acquire slots. `label` names the run in Spark's user interface."""
+    def start(self, job: Job, label: str, tell: Callable[[Event], None]) -> None:
+        """Begin to acquire slots. `label` names the run in Spark's user interface.
+
+        A pool that runs trials in the caller's thread, inside `wait`, gives `tell` their events but the last at once.
+        """
 
     def want(self, slots: int) -> None:
         """How many slots there is work for at the moment; the pool grows to its limit and gives back idle ones."""
@@ -71,6 +73,9 @@ class Pool(Protocol):
 
     def wait(self, timeout: float) -> Sequence[Event]:
         """Block until something happened or a slot became free, for `timeout` seconds at most."""
+
+    def stop(self, trial_id: str, why: str) -> None:
+        """Have a running trial stopped at its next report; its `ended` event follows."""
 
     def kill(self, trial_id: str, why: str) -> None:
         """End a running trial; its `ended` event follows."""

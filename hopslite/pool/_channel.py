@@ -1,18 +1,18 @@
-"""The authenticated channel between the driver and its slots: JSON frames over TCP.
+"""The driver's end of the channel to its slots: sessions of authenticated connections that carry JSON frames over TCP.
 
 Handshake and framing are those of `multiprocessing.connection` (HMAC with a random key per run; a 4-byte length before
-each frame). Nothing that comes from the network is ever unpickled.
+each frame). Nothing that comes from the network is ever unpickled. A slot then says `hello` with the name of its
+session and how many messages of it have come; the answer is `welcome` with the same, or `over`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import logging
 import multiprocessing
 import os
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -20,62 +20,46 @@ from multiprocessing.connection import Connection, answer_challenge, deliver_cha
 from typing import Any
 
 from ..errors import InvalidArguments
-from ._task import HANDSHAKE_SECONDS, ClientLink, shut
+from ._frames import ACKNOWLEDGE_BYTES, Frames, Ledger, pack
+from ._link import HANDSHAKE_SECONDS, RECONNECT_SECONDS, ClientLink, shut
 
 __all__ = ["ClientLink", "Peer", "Server"]
 
+log = logging.getLogger(__name__)
+
 SILENCE_SECONDS = 20.0  # a slot says something every 2 s; after this much silence it counts as lost
-MAX_FRAME = 64 << 20
-_LENGTH = struct.Struct("!i")
+RESUME_SECONDS = RECONNECT_SECONDS + 2.0  # for a slot to come back; it may notice later that the connection is broken
+ACKNOWLEDGE_MESSAGES = 32
+OVER = pack({"type": "over"})
 
 
-class Peer(asyncio.Protocol):
-    """One connected slot, on the driver's side. Lives in the server's thread; `send` may be called from any."""
+class Peer:
+    """One slot's session, on the driver's side, which lasts from one connection to the next.
 
-    def __init__(self, server: Server) -> None:
+    Lives in the server's thread; `send` and `cut` may be called from any. `on_lost` is told once: when the slot has
+    said that it ends, was silent or away for too long, or was dropped.
+    """
+
+    def __init__(self, server: Server, name: str) -> None:
         self._server = server
-        self._buffer = bytearray()
-        self._transport: asyncio.Transport | None = None
-        self.last_heard = time.monotonic()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._server._peers.add(self)
-
-    def data_received(self, data: bytes) -> None:
-        self.last_heard = time.monotonic()
-        buffer = self._buffer
-        buffer += data
-        while len(buffer) >= _LENGTH.size:
-            (size,) = _LENGTH.unpack_from(buffer)
-            if not 0 <= size <= MAX_FRAME:
-                self.drop()
-                return
-            if len(buffer) < _LENGTH.size + size:
-                return
-            frame = bytes(buffer[_LENGTH.size : _LENGTH.size + size])
-            del buffer[: _LENGTH.size + size]
-            try:
-                message = json.loads(frame)
-            except (ValueError, RecursionError):
-                self.drop()
-                return
-            if message["type"] != "beat":
-                self._server._on_message(self, message)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._server._peers.discard(self)
-        self._server._on_lost(self)
+        self._name = name
+        self._lock = threading.Lock()  # guards the ledger, to which any thread adds
+        self._ledger = Ledger()
+        self._wire: _Wire | None = None
+        self._told = 0  # what the slot knows to be received
+        self._owed = 0  # bytes received since then
+        self._over = False
+        self._heard = time.monotonic()  # or lost sight of
+        self.leaves = False  # the slot has said so
 
     def send(self, message: dict[str, Any]) -> None:
-        frame = json.dumps(message).encode()
+        """Deliver it, now or once the slot is back; nothing happens when the session is over."""
+        with self._lock:
+            if self._over:
+                return
+            self._ledger.add(message)
         with contextlib.suppress(RuntimeError):  # the server has been closed
-            self._server._loop.call_soon_threadsafe(self._write, _LENGTH.pack(len(frame)) + frame)
-
-    def _write(self, data: bytes) -> None:
-        if self._transport and not self._transport.is_closing():
-            self._transport.write(data)
+            self._server._loop.call_soon_threadsafe(self._flush)
 
     def cut(self) -> None:
         """`drop`, from any thread."""
@@ -83,7 +67,142 @@ class Peer(asyncio.Protocol):
             self._server._loop.call_soon_threadsafe(self.drop)
 
     def drop(self) -> None:
-        """Cut the connection; `on_lost` follows. Only in the server's thread."""
+        """End the session for good and tell `on_lost`. Only in the server's thread."""
+        if self._over:
+            return
+        with self._lock:
+            self._over = True
+        wire, self._wire = self._wire, None
+        if wire:
+            wire.end()
+        del self._server._sessions[self._name]
+        self._server._on_lost(self)
+
+    def attach(self, wire: _Wire, received: Any) -> None:
+        """Go on over this connection. Raises ValueError when the slot cannot have received that much."""
+        with self._lock:
+            self._ledger.resume(received)
+        before, self._wire = self._wire, wire
+        if before:
+            before.abort()
+        self._heard = time.monotonic()
+        self._tell("welcome")
+        self._flush()
+
+    def detach(self, wire: _Wire) -> None:
+        """The connection is gone; the slot has some time to come back."""
+        if self._wire is wire:
+            self._wire, self._heard = None, time.monotonic()
+
+    def take(self, message: dict[str, Any]) -> None:
+        """What the slot says. Raises ValueError where it makes no sense."""
+        if self._over:
+            return
+        if message["type"] == "bye":
+            self.leaves = True
+            self.drop()
+        elif message["type"] == "beat":
+            with self._lock:
+                self._ledger.acknowledge(message.get("received"))
+            if self._ledger.received - self._told >= ACKNOWLEDGE_MESSAGES:  # few are cheaper to keep than to answer
+                self._tell("beat")
+        else:
+            self._ledger.accept(message)
+            self._server._on_message(self, message)
+
+    def heard(self, size: int) -> None:
+        """So many bytes have come."""
+        self._heard = time.monotonic()
+        self._owed += size
+        if self._owed > ACKNOWLEDGE_BYTES:
+            self._tell("beat")
+
+    def is_lost(self, now: float) -> bool:
+        return now - self._heard > (SILENCE_SECONDS if self._wire else RESUME_SECONDS)
+
+    def forgive(self, now: float) -> None:
+        """What was not heard until now does not count."""
+        self._heard = now
+
+    def _tell(self, kind: str) -> None:
+        self._told, self._owed = self._ledger.received, 0
+        if self._wire:
+            self._wire.write(pack({"type": kind, "received": self._told}))
+
+    def _flush(self) -> None:
+        if self._wire:
+            with self._lock:
+                data = self._ledger.take()
+            if data:
+                self._wire.write(data)
+
+
+class _Wire(asyncio.Protocol):
+    """An authenticated connection, which belongs to a session from its `hello` on. Only in the server's thread."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._frames = Frames()
+        self._transport: asyncio.Transport | None = None
+        self._peer: Peer | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._server._wires.add(self)
+        self._patience = self._server._loop.call_later(HANDSHAKE_SECONDS, self.abort)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._frames.feed(data):
+                if self._peer:
+                    self._peer.take(message)
+                else:
+                    self._greet(message)
+        except ValueError as error:
+            log.debug("a connection of the channel is dropped: %s", error)
+            self._give_up()
+        except Exception:
+            log.exception("a message of the channel could not be dealt with")
+            self._give_up()
+        if self._peer:
+            self._peer.heard(len(data))
+
+    def _greet(self, message: dict[str, Any]) -> None:
+        name = message.get("session")
+        if message["type"] != "hello" or not isinstance(name, str):
+            raise ValueError("no hello")
+        self._patience.cancel()
+        peer = self._server._sessions.get(name)
+        if peer is None and message.get("resumed"):
+            self.end()
+            return
+        peer = peer or Peer(self._server, name)
+        peer.attach(self, message.get("received"))
+        self._peer = self._server._sessions[name] = peer
+
+    def _give_up(self) -> None:
+        if self._peer:
+            self._peer.drop()
+        else:
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._patience.cancel()
+        self._server._wires.discard(self)
+        if self._peer:
+            self._peer.detach(self)
+
+    def write(self, data: bytes) -> None:
+        if self._transport and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def end(self) -> None:
+        """Say that the session is over, if the network takes that at once, and cut."""
+        self.write(OVER)
+        self.abort()
+
+    def abort(self) -> None:
         if self._transport:
             self._transport.abort()
 
@@ -92,7 +211,8 @@ class Server:
     """Listens for slots in a thread of its own.
 
     Every connection is authenticated in a thread of its own with a time limit, so that a silent stranger holds up
-    nobody. `on_message` and `on_lost` are called in the server's thread and must be quick.
+    nobody. `on_message` and `on_lost` are called in the server's thread and must be quick. A slot whose connection
+    breaks is lost only when it does not resume its session in time.
     """
 
     def __init__(
@@ -104,7 +224,8 @@ class Server:
     ) -> None:
         self.key = os.urandom(32)
         self._on_message, self._on_lost = on_message, on_lost
-        self._peers: set[Peer] = set()
+        self._sessions: dict[str, Peer] = {}
+        self._wires: set[_Wire] = set()
         self._socket = _listen(host, ports)
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
         self._loop = asyncio.new_event_loop()
@@ -117,8 +238,10 @@ class Server:
         self._loop.run_forever()
         for task in (*tasks, *asyncio.all_tasks(self._loop)):
             task.cancel()
-        for peer in list(self._peers):
+        for peer in list(self._sessions.values()):
             peer.drop()
+        for wire in list(self._wires):
+            wire.abort()
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
@@ -152,22 +275,22 @@ class Server:
             self._loop.call_soon_threadsafe(self._adopt, stranger)
 
     def _adopt(self, connection: socket.socket) -> None:
-        adoption = self._loop.connect_accepted_socket(lambda: Peer(self), connection)
+        adoption = self._loop.connect_accepted_socket(lambda: _Wire(self), connection)
         self._adopting = self._loop.create_task(adoption)
 
     async def _watch(self) -> None:
         while True:
-            asleep = time.monotonic()
-            await asyncio.sleep(SILENCE_SECONDS / 6)
-            limit = time.monotonic() - SILENCE_SECONDS
-            if time.monotonic() - asleep > SILENCE_SECONDS / 2:
-                continue  # this process itself was stopped; what slots have said meanwhile is still to be read
-            for peer in list(self._peers):
-                if peer.last_heard < limit:
+            before = time.monotonic()
+            await asyncio.sleep(min(SILENCE_SECONDS, RESUME_SECONDS) / 12)
+            now = time.monotonic()
+            for peer in list(self._sessions.values()):
+                if now - before > SILENCE_SECONDS / 2:
+                    peer.forgive(now)  # this process itself was stopped; what slots have said is still to be read
+                elif peer.is_lost(now):
                     peer.drop()
 
     def close(self) -> None:
-        """Stop listening and cut all connections; what the network has not taken by then is dropped."""
+        """Stop listening and end all sessions; what the network has not taken by then is dropped."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)

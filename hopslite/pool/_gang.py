@@ -66,6 +66,7 @@ class Gang:
         self._warnings: list[str] = []
         self._began = time.time()
         self._stopped_for: str | None = None
+        self._stopping = False  # early: what the others do from then on is a consequence
         self._deadlines: dict[str | int, float] = {}  # of a rank: for its slot to end it
         self.over = False
 
@@ -91,6 +92,8 @@ class Gang:
                 self._emit("output", {"lines": lines})
             elif kind == "sample" and self._members[rank].is_chief:
                 self._emit("sample", message["metrics"])
+            elif kind == "report":
+                self._emit("report", {name: message[name] for name in ("step", "value", "attempt")})
             elif kind == "done":
                 self._done.add(rank)
                 if self._strategy.ALL_LISTEN and len(self._trainers) > 1 and not message.get("listening", True):
@@ -110,6 +113,11 @@ class Gang:
             error = f"its slot on {self._seats[rank].host} was lost (the executor died, or the network was cut)"
             self._running.add(rank)
             self._on_ended(rank, self._failed("lost", error, rank))
+
+    def stop(self, why: str) -> None:
+        """Have the trial stopped at the chief's next report."""
+        self._stopping = True
+        self._seats[0].peer.send({"type": "stop", "trial": self.spec.trial_id, "why": why})
 
     def kill(self, why: str) -> None:
         """End all members; the trial's end follows."""
@@ -209,11 +217,13 @@ class Gang:
         finished = result.state is State.FINISHED
         chief_finished = 0 in self._done and 0 not in self._failures
         self._warnings += [f"{self._members[rank]}: {warning}" for warning in result.warnings]
-        if finished and rank == 0:
+        if result.state is State.STOPPED:
+            self._end_all("the trial was stopped early")
+        elif finished and rank == 0:
             for other, member in enumerate(self._members):
                 if not member.trains and member.role != "evaluator":
                     self._end(other, "the chief has finished")
-        elif not finished and rank not in self._ended_by_us:
+        elif not finished and rank not in self._ended_by_us and not (self._stopping and rank):
             if chief_finished and not self._members[rank].trains:
                 self._warnings.append(f"{self._members[rank]} failed after the chief had finished: {result.error}")
             else:
@@ -251,6 +261,8 @@ class Gang:
                 self._release(rank)
 
     def _finish(self) -> None:
+        if self.over:
+            return
         self.over = True
         result = self._verdict()
         self._emit("ended", dataclasses.replace(result, warnings=tuple(self._warnings)).to_json())

@@ -246,7 +246,12 @@ class Cluster:
         return tuple(int(number) for number in found.groups()) if found else ()
 
     def _settled(self, count: Callable[[], int], wanted: int | None) -> int:
-        """A number that grows while executors register, once it is enough or has stopped growing."""
+        """A number that grows while executors register, once it is enough or has stopped growing.
+
+        With nothing `wanted`, an application that has been up for long has all its executors already.
+        """
+        up = time.time() - self.context.startTime / 1000
+        patience = 0.0 if wanted is None and up > EXECUTOR_SECONDS else SETTLED_SECONDS
         end = time.monotonic() + EXECUTOR_SECONDS
         best, since = 0, time.monotonic()
         while time.monotonic() < end:
@@ -254,7 +259,7 @@ class Cluster:
             if now > best:
                 best, since = now, time.monotonic()
             enough = wanted is not None and best >= wanted
-            if enough or (best and time.monotonic() - since >= SETTLED_SECONDS):
+            if enough or (best and time.monotonic() - since >= patience):
                 break
             time.sleep(0.1)
         return best

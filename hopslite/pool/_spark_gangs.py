@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._trial import Event, Spec
@@ -106,12 +106,13 @@ class SparkGangs(Spark):
 
     # --- the pool's interface
 
-    def start(self, job: Job, label: str) -> None:
+    def start(self, job: Job, label: str, tell: Callable[[Event], None]) -> None:
         members = tuple(member.to_json() for member in self._members)
-        super().start(dataclasses.replace(job, strategy=self._layout.strategy, members=members), label)
+        super().start(dataclasses.replace(job, strategy=self._layout.strategy, members=members), label, tell)
 
     def want(self, slots: int) -> None:
         self._alive()
+        self._end_astray()
         self._wanted = slots
         now = time.monotonic()
         with self._lock:
@@ -196,13 +197,19 @@ class SparkGangs(Spark):
                     group.gang = None
         return events
 
+    def stop(self, trial_id: str, why: str) -> None:
+        for gang in self._gangs(trial_id):
+            gang.stop(why)
+
     def kill(self, trial_id: str, why: str) -> None:
-        with self._lock:
-            gangs = [
-                group.gang for group in self._groups.values() if group.gang and group.gang.spec.trial_id == trial_id
-            ]
-        for gang in gangs:
+        for gang in self._gangs(trial_id):
             gang.kill(why)
+
+    def _gangs(self, trial_id: str) -> list[Gang]:
+        """That of the trial, while it runs."""
+        with self._lock:
+            gangs = [group.gang for group in self._groups.values() if group.gang]
+        return [gang for gang in gangs if gang.spec.trial_id == trial_id]
 
     # --- a part's thread
 
@@ -211,7 +218,7 @@ class SparkGangs(Spark):
         part = self._parts[which]
         first = number * len(self._parts[0].ranks)
         gpus = {rank: part.cluster.gpus_of_slot(first + order) for order, rank in enumerate(part.ranks)}
-        task = functools.partial(self._task, group=number, gpus_by_rank=gpus, driver=self._host)
+        task = functools.partial(self._task, slot=index, group=number, gpus_by_rank=gpus, driver=self._host)
         while self._barrier and part.cluster.capacity() < len(part.ranks):  # Spark itself would look every 15 s
             if self._closed.wait(0.25):
                 return []
@@ -233,6 +240,7 @@ class SparkGangs(Spark):
             gang.on_message(rank, message)
 
     def _on_ready(self, peer: Peer, message: dict[str, Any]) -> None:
+        self._seat(peer, message)
         with self._lock:
             group = self._groups.get(message["group"])
             rank = message["rank"]
@@ -247,6 +255,7 @@ class SparkGangs(Spark):
 
     def _on_lost(self, peer: Peer) -> None:
         with self._lock:
+            self._note_astray(peer)
             self._connected.discard(peer)
             group, rank = self._homes.pop(peer, (None, 0))
             gang = group.gang if group else None

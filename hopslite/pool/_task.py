@@ -2,68 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from typing import Any
 
 from ..runtime.job import Job
 from ..runtime.slot import serve
+from ._link import ClientLink
 
-__all__ = ["ClientLink", "HANDSHAKE_SECONDS", "run_slot", "shut"]
+__all__ = ["run_slot"]
 
-HANDSHAKE_SECONDS = 10.0
-
-
-def shut(connection: socket.socket) -> None:
-    """Wake whoever reads from it."""
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-
-
-class ClientLink:
-    """The slot's end."""
-
-    def __init__(self, address: tuple[str, int], key: bytes) -> None:
-        connected = socket.create_connection(address, timeout=HANDSHAKE_SECONDS)
-        connected.settimeout(None)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._link = Connection(os.dup(connected.fileno()))
-        self._address = str(connected.getsockname()[0])
-        self._sending = threading.Lock()
-        guard = threading.Timer(HANDSHAKE_SECONDS, shut, [connected])
-        guard.daemon = True
-        guard.start()
-        try:
-            answer_challenge(self._link, key)
-            deliver_challenge(self._link, key)
-        finally:
-            guard.cancel()
-            connected.close()
-
-    def fileno(self) -> int:
-        return self._link.fileno()
-
-    def local_address(self) -> str:
-        """This machine's address on the way to the driver."""
-        return self._address
-
-    def send(self, message: dict[str, Any]) -> None:
-        frame = json.dumps(message).encode()
-        with self._sending:
-            self._link.send_bytes(frame)
-
-    def receive(self) -> dict[str, Any]:
-        message: dict[str, Any] = json.loads(self._link.recv_bytes())
-        return message
-
-    def close(self) -> None:
-        self._link.close()
+LEAVE_SECONDS = 3.0  # for a slot to end by itself once its session is over
 
 
 def run_slot(
@@ -72,6 +24,7 @@ def run_slot(
     address: tuple[str, int],
     key: bytes,
     job: Job,
+    slot: int = 0,
     gpus: list[str] | None = None,
     group: int | None = None,
     gpus_by_rank: Mapping[int, list[str] | None] | None = None,
@@ -81,6 +34,7 @@ def run_slot(
 
     Args:
         partition: the slot's rank in its group, where there are groups.
+        slot: the number of the Spark job that this task belongs to.
         gpus: what this slot may use in local mode, where Spark assigns none; `gpus_by_rank` for groups.
         driver: the driver's address.
     """
@@ -101,14 +55,26 @@ def run_slot(
         link = ClientLink(address, key)
     except (OSError, EOFError, AuthenticationError) as error:
         return iter([f"{socket.gethostname()} cannot reach the driver at {address[0]}:{address[1]} ({error!r})"])
+    done = threading.Event()
+    if job.isolation == "none":
+        threading.Thread(target=_leave, args=(link, done), name="hopslite-leave", daemon=True).start()
     try:
-        identity: dict[str, Any] = {"host": socket.gethostname(), "gpus": gpus}
+        identity: dict[str, Any] = {"host": socket.gethostname(), "slot": slot, "gpus": gpus}
         if group is not None:
             identity |= {"group": group, "rank": rank, "address": _own_address(context, link, driver)}
         serve(_Identified(link, identity), job, gpus)
     finally:
+        done.set()
         link.close()
     return iter(())
+
+
+def _leave(link: ClientLink, done: threading.Event) -> None:
+    """End this process where a trial runs in it although the session is over: it may be run elsewhere by now."""
+    link.over.wait()
+    if not done.wait(LEAVE_SECONDS):
+        os.write(2, b"hopslite: the driver is gone or has given this slot up, so the trial ends here\n")
+        os._exit(1)
 
 
 def _own_address(context: Any, link: ClientLink, driver: str) -> str:

@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._trial import Event, Spec, json_safe
@@ -17,6 +17,7 @@ from ..runtime.capture import LOG, captured
 from ..runtime.context import TrialContext
 from ..runtime.execute import execute
 from ..runtime.job import Job
+from ..runtime.report import Reported, Reporter
 from ..runtime.values import deserialize
 from ..store import RunDir
 from . import Resources
@@ -35,13 +36,14 @@ class Inline:
         if problems:
             raise InvalidArguments("pool='inline'", problems)
         self._waiting: list[Spec] = []
+        self._stop: str | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
         return {}
 
-    def start(self, job: Job, label: str) -> None:
-        self._job = job
+    def start(self, job: Job, label: str, tell: Callable[[Event], None]) -> None:
+        self._job, self._tell = job, tell
         self._loaded = deserialize(job.payload)
 
     def want(self, slots: int) -> None:
@@ -62,10 +64,9 @@ class Inline:
     def wait(self, timeout: float) -> Sequence[Event]:
         if not self._waiting:
             return []
-        spec = self._waiting.pop()
-        started = Event("started", time.time(), spec.trial_id, {"host": socket.gethostname(), "gpus": None})
-        result = self._run(spec)
-        return [started, Event("ended", time.time(), spec.trial_id, result)]
+        spec, self._stop = self._waiting.pop(), None
+        self._tell(Event("started", time.time(), spec.trial_id, {"host": socket.gethostname(), "gpus": None}))
+        return [Event("ended", time.time(), spec.trial_id, self._run(spec))]
 
     def _run(self, spec: Spec) -> dict[str, Any]:
         run = RunDir(spec.logdir)
@@ -75,10 +76,11 @@ class Inline:
         for path in (directory, logdir):
             os.makedirs(path, exist_ok=True)
         try:
-            log, checkpoints = os.path.join(directory, LOG), run.path("checkpoints")
+            log, checkpoints = os.path.join(directory, LOG), spec.checkpoints or run.path("checkpoints")
             context = TrialContext(self._job.run_id, spec.trial_id, directory, logdir, log, checkpoints)
             with captured(log, tee=self._job.verbose):
-                result = execute(self._job, spec, context, self._loaded, interruptible=True)
+                reporter = Reporter(Reported(self._job.direction), self._sender(spec), lambda: self._stop)
+                result = execute(self._job, spec, context, reporter, self._loaded, interruptible=True)
                 if result.traceback:
                     sys.stderr.write(result.traceback)
             if logdir != directory:
@@ -89,6 +91,16 @@ class Inline:
             if scratch:
                 shutil.rmtree(scratch, ignore_errors=True)
         return dict(json_safe(result.to_json()))
+
+    def _sender(self, spec: Spec) -> Callable[[float, float], None]:
+        def send(step: float, value: float) -> None:
+            data = {"step": step, "value": value, "attempt": spec.attempt}
+            self._tell(Event("report", time.time(), spec.trial_id, data))
+
+        return send
+
+    def stop(self, trial_id: str, why: str) -> None:
+        self._stop = why
 
     def kill(self, trial_id: str, why: str) -> None:
         pass

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._trial import Event, Result, Spec, State
@@ -42,16 +42,19 @@ class Spark:
     def __init__(self, resources: Resources, spark: Any = None, channel_port: str = "0") -> None:
         self.session = session(spark)
         self._resources = resources
-        self._cluster = Cluster(self.session, resources.cpus_per_trial, resources.gpus_per_trial, resources.per)
+        per = resources.layout.per if resources.layout else "trial"
+        self._cluster = Cluster(self.session, resources.cpus_per_trial, resources.gpus_per_trial, per)
         problems = self._check()
         if problems:
             raise InvalidArguments("the cluster", problems)
         ports = parse_ports(channel_port, "channel_port")
         self._inbox: queue.SimpleQueue[Event | SparkUnavailable | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()  # guards the next three, which the channel's thread changes
+        self._lock = threading.Lock()  # guards the next five, which the channel's thread changes
         self._idle: deque[Peer] = deque()
         self._busy: dict[Peer, Spec] = {}
         self._connected: set[Peer] = set()
+        self._seated: dict[tuple[int, int], Peer] = {}  # by Spark job and rank: who was the last to be ready there
+        self._astray: set[int] = set()  # Spark jobs that run on although their slot is lost
         self._slots: dict[int, threading.Thread] = {}
         self._wanted = 0
         self._capacity = 0
@@ -83,7 +86,7 @@ class Spark:
             "conf": dict(context.getConf().getAll()),
         }
 
-    def start(self, job: Job, label: str) -> None:
+    def start(self, job: Job, label: str, tell: Callable[[Event], None]) -> None:
         self._job, self._label = job, label
         self._task = functools.partial(
             run_slot, address=(self._host, self._server.address[1]), key=self._server.key, job=job
@@ -97,6 +100,7 @@ class Spark:
 
     def want(self, slots: int) -> None:
         self._alive()
+        self._end_astray()
         now = time.monotonic()
         if slots > self._wanted or now >= self._next_resize:
             self._next_resize = now + RESIZE_SECONDS
@@ -114,6 +118,17 @@ class Spark:
     def _alive(self) -> None:
         if self._cluster.context._jsc is None:
             raise SparkUnavailable(STOPPED)
+
+    def _end_astray(self) -> None:
+        """Have Spark end slots that were given up, and what they run, and start them again: they hold their cores."""
+        with self._lock:
+            astray, self._astray = self._astray, set()
+        for index in astray:
+            with contextlib.suppress(Exception):  # the context may be stopped
+                self._cluster.context.cancelJobsWithTag(self._tag(index))
+
+    def _tag(self, index: int) -> str:
+        return f"{self._group}-slot-{index}"
 
     def _begin_slot(self, index: int) -> None:
         thread = threading.Thread(target=self._keep_slot, args=(index,), name=f"hopslite-slot-{index}", daemon=True)
@@ -161,11 +176,17 @@ class Spark:
                 item = self._inbox.get_nowait()
         return events
 
+    def stop(self, trial_id: str, why: str) -> None:
+        self._order({"type": "stop", "trial": trial_id, "why": why})
+
     def kill(self, trial_id: str, why: str) -> None:
+        self._order({"type": "kill", "trial": trial_id, "why": why})
+
+    def _order(self, message: dict[str, Any]) -> None:
         with self._lock:
-            peers = [peer for peer, spec in self._busy.items() if spec.trial_id == trial_id]
+            peers = [peer for peer, spec in self._busy.items() if spec.trial_id == message["trial"]]
         for peer in peers:
-            peer.send({"type": "kill", "trial": trial_id, "why": why})
+            peer.send(message)
 
     def close(self) -> None:
         if self._closed.is_set():
@@ -193,11 +214,15 @@ class Spark:
         """Submit the slot's job, and again when it fails for a reason outside of trials."""
         context = self._cluster.context
         context.setJobGroup(self._group, f"{self._label} | slot {index}", interruptOnCancel=False)
+        context.addJobTag(self._tag(index))
         failures = 0
         while not self._closed.is_set():
-            began = time.monotonic()
+            began, served = time.monotonic(), False
             try:
-                complaints = self._run_job(index)
+                try:
+                    complaints = self._run_job(index)
+                finally:
+                    served = self._unseat(index)
                 if not complaints or self._closed.is_set():
                     break
                 raise SparkUnavailable(f"{complaints[0]}; {HOW_TO_REACH}")
@@ -207,7 +232,7 @@ class Spark:
                 if context._jsc is None:
                     self._inbox.put(SparkUnavailable(STOPPED))
                     break
-                failures = failures + 1 if time.monotonic() - began < 60 else 1
+                failures = 0 if served else failures + 1 if time.monotonic() - began < 60 else 1
                 problem = _explain(error)
                 log.warning("slot %d failed: %s", index, problem)
                 if failures >= MAX_START_FAILURES and not self._connected:
@@ -219,13 +244,37 @@ class Spark:
 
     def _run_job(self, index: int) -> list[str]:
         """Run the slot's job to its end; returns why it could not serve, if it could not."""
-        task = functools.partial(self._task, gpus=self._cluster.gpus_of_slot(index))
+        task = functools.partial(self._task, slot=index, gpus=self._cluster.gpus_of_slot(index))
         rdd = self._cluster.context.parallelize([index], 1)
         if self._cluster.profile is not None:
             rdd = rdd.withResources(self._cluster.profile)
         return list(rdd.mapPartitions(task).collect())
 
+    def _unseat(self, index: int) -> bool:
+        """The slots of this job are gone: nobody will resume their sessions. Returns whether there were any."""
+        with self._lock:
+            gone = [place for place in self._seated if place[0] == index]
+            peers = [self._seated.pop(place) for place in gone]
+            self._astray.discard(index)
+        for peer in peers:
+            peer.cut()
+        return bool(peers)
+
     # --- the channel's thread
+
+    def _seat(self, peer: Peer, message: dict[str, Any]) -> None:
+        """Note whose place a ready slot takes: Spark starts one again that it has lost."""
+        place = (message["slot"], message.get("rank", 0))
+        with self._lock:
+            before = self._seated.get(place)
+            self._seated[place] = peer
+        if before is not None:
+            before.drop()
+
+    def _note_astray(self, peer: Peer) -> None:
+        """A slot is lost whose job may go on; `_lock` is held. One that leaves ends its job itself."""
+        if not peer.leaves:
+            self._astray.update(job for (job, _), seated in self._seated.items() if seated is peer)
 
     def _on_message(self, peer: Peer, message: dict[str, Any]) -> None:
         kind, now = message["type"], time.time()
@@ -233,12 +282,16 @@ class Spark:
         if kind == "ready" and self._closed.is_set():
             peer.send({"type": "exit"})
         elif kind == "ready":
+            self._seat(peer, message)
             with self._lock:
                 self._connected.add(peer)
                 self._idle.append(peer)
             self._inbox.put(None)
         elif kind == "started":
             self._inbox.put(Event("started", now, trial, {"host": message["host"], "gpus": message["gpus"]}))
+        elif kind == "report":
+            report = {name: message[name] for name in ("step", "value", "attempt")}
+            self._inbox.put(Event("report", now, trial, report))
         elif kind == "output":
             self._inbox.put(Event("output", now, trial, {"lines": message["lines"]}))
         elif kind == "sample":
@@ -252,6 +305,7 @@ class Spark:
 
     def _on_lost(self, peer: Peer) -> None:
         with self._lock:
+            self._note_astray(peer)
             self._connected.discard(peer)
             if peer in self._idle:
                 self._idle.remove(peer)

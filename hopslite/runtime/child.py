@@ -15,8 +15,9 @@ from .._trial import Result, Spec
 from ..store import RunDir
 from .capture import LOG, LogTail
 from .context import TrialContext
-from .execute import failed
+from .execute import failed, stopped
 from .job import Job
+from .report import Reported
 from .system import Sampler, kernel_oom_kills
 from .workdir import WorkDir
 from .zygote import Zygote
@@ -25,6 +26,7 @@ __all__ = ["NEVER", "Place", "RunningTrial", "how_it_died", "warned"]
 
 STACK_DUMP_SECONDS = 1.0  # between the request for a stack trace and the kill, when a trial is out of time
 NEVER = float("inf")
+OUT_OF_TIME = ("timeout", "silent", "stopped")
 
 
 class Place:
@@ -45,7 +47,7 @@ class Place:
         self.log = os.path.join(self._kept, f"{part.file}_{LOG}" if part else LOG)
         self._files = os.path.join(self._kept, part.file) if part and not part.is_chief else self._kept
         logdir = work.logdir or self.directory
-        checkpoints = self.run.path("checkpoints")
+        checkpoints = spec.checkpoints or self.run.path("checkpoints")
         self.context = TrialContext(job.run_id, spec.trial_id, self.directory, logdir, self.log, checkpoints)
 
     def settle(self) -> list[str]:
@@ -75,9 +77,11 @@ class RunningTrial:
         self.result: Result | None = None
         self.exit: dict[str, Any] | None = None
         self.closed = False
-        self.stopped_for: str | None = None
-        self.kill_at = NEVER
-        self.deadline = NEVER
+        self.stop_why: str | None = None  # asked to stop at its next report
+        self.ended_for: str | None = None
+        self.kill_at = self.deadline = self.silent_at = NEVER
+        self.heard = spec.part is None or spec.part.is_chief
+        self.reported = Reported(job.direction)
         self.waits = spec.member is not None  # members end together: what one serves the others may still need
         self.tail = LogTail(self.place.log)
         self.sampler: Sampler | None = None
@@ -87,11 +91,17 @@ class RunningTrial:
         """The process is gone; its result, if it sent one, has been read."""
         return (self.exit is not None and self.closed) or (self.closed and self.result is not None)
 
-    def stop(self, why: str) -> None:
+    def ask_to_stop(self, why: str) -> None:
+        """Have the training function stopped at its next report."""
+        self.stop_why = why
+        with contextlib.suppress(OSError):
+            self.link.send_bytes(why.encode())
+
+    def end(self, why: str) -> None:
         """End the process: at once, or with a stack trace in its log first when it ran out of time."""
-        if self.stopped_for is None:
-            self.stopped_for = why
-            if why == "timeout" and self.pid is not None:
+        if self.ended_for is None:
+            self.ended_for = why
+            if why in OUT_OF_TIME and self.pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.pid, signal.SIGABRT)  # faulthandler writes where it was
                 self.kill_at = time.monotonic() + STACK_DUMP_SECONDS
@@ -113,7 +123,7 @@ class RunningTrial:
 
     def began(self, pid: int) -> None:
         self.pid = pid
-        if self.stopped_for is not None:
+        if self.ended_for is not None:
             self.kill()
 
 
@@ -125,10 +135,16 @@ def warned(result: Result | None, *warnings: str) -> Result:
 def how_it_died(trial: RunningTrial, job: Job) -> Result:
     """Tell apart the ways in which a process ends without a result."""
     status = trial.exit["status"] if trial.exit else None
-    if trial.stopped_for == "timeout":
+    if trial.ended_for == "stopped":
+        late = f"it was ended: it had made no report within stop_grace={job.stop_grace:g} s of being told to stop"
+        duration = time.monotonic() - trial.clock
+        return stopped(job, trial.spec, trial.place.context, trial.reported, trial.started, duration, late)
+    if trial.ended_for == "timeout":
         cause, error = "timeout", f"ran longer than trial_timeout={job.trial_timeout:g} s and was ended"
-    elif trial.stopped_for is not None:
-        cause, error = "killed", f"ended: {trial.stopped_for}"
+    elif trial.ended_for == "silent":
+        cause, error = "timeout", f"reported nothing for heartbeat_timeout={job.heartbeat_timeout:g} s and was ended"
+    elif trial.ended_for is not None:
+        cause, error = "killed", f"ended: {trial.ended_for}"
     elif status is None:
         cause, error = "lost", "the parent process of the trial was killed"
     elif os.WIFSIGNALED(status):

@@ -1,4 +1,4 @@
-"""Which trial this process is running: what `hopslite.tensorboard` and `hopslite.devices` answer from."""
+"""Which trial this process is running: what `hopslite.report`, `tensorboard` and `devices` answer from."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import contextvars
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-__all__ = ["TrialContext", "current", "entered"]
+if TYPE_CHECKING:
+    from .report import Reporter
+
+__all__ = ["TrialContext", "current", "current_reporter", "entered"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,24 +26,35 @@ class TrialContext:
     checkpoints: str = ""
 
 
-_stack: list[TrialContext] = []
-_local: contextvars.ContextVar[TrialContext | None] = contextvars.ContextVar("hopslite_trial", default=None)
+_Entry = tuple[TrialContext, "Reporter | None"]
+_stack: list[_Entry] = []
+_local: contextvars.ContextVar[_Entry | None] = contextvars.ContextVar("hopslite_trial", default=None)
 
 
-def current() -> TrialContext | None:
-    """The trial that runs here; None outside of a trial.
-
-    Threads that a training function starts do not inherit its context variables; they see the process's trial.
-    """
+def _entry() -> _Entry | None:
+    """Threads that a training function starts do not inherit its context variables; they see the process's trial."""
     return _local.get() or (_stack[-1] if _stack else None)
 
 
+def current() -> TrialContext | None:
+    """The trial that runs here; None outside of a trial."""
+    entry = _entry()
+    return entry[0] if entry else None
+
+
+def current_reporter() -> Reporter | None:
+    """Who takes the reports of the trial that runs here; None outside of a trial."""
+    entry = _entry()
+    return entry[1] if entry else None
+
+
 @contextmanager
-def entered(context: TrialContext) -> Iterator[None]:
-    token = _local.set(context)
-    _stack.append(context)
+def entered(context: TrialContext, reporter: Reporter | None = None) -> Iterator[None]:
+    entry = (context, reporter)
+    token = _local.set(entry)
+    _stack.append(entry)
     try:
         yield
     finally:
-        _stack.remove(context)
+        _stack.remove(entry)
         _local.reset(token)

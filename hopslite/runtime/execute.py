@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import socket
@@ -14,13 +15,14 @@ from typing import Any
 
 from .. import _plugins
 from .._trial import Result, Spec, State, json_safe
-from ..errors import ReturnValueError
+from ..errors import ReturnValueError, TrialStopped
 from .context import TrialContext, entered
 from .job import Job
 from .outputs import Outputs, check_finite, keep_files, read_outputs, write_json, write_text
+from .report import Reported, Reporter
 from .values import Values, call_arguments, deserialize
 
-__all__ = ["execute", "failed"]
+__all__ = ["execute", "failed", "stopped"]
 
 MAX_OUTPUTS = 8 << 20  # characters; they go to the driver, the journal and the summary
 HALF_TRACE = 50_000
@@ -35,6 +37,7 @@ def execute(
     job: Job,
     spec: Spec,
     context: TrialContext,
+    reporter: Reporter,
     loaded: tuple[Callable[..., Any], list[Any]] | None = None,
     interruptible: bool = False,
 ) -> Result:
@@ -69,15 +72,19 @@ def execute(
         if part and part.server:
             _plugins.load("distribute", str(job.strategy)).serve()
             return ended(State.FINISHED)
-        args, kwargs = call_arguments(fn, params)
-        with entered(context):
+        args, kwargs = call_arguments(fn, params, reporter)
+        with entered(context, reporter):
             returned = fn(*args, **kwargs)
         if part and not part.is_chief:
             return ended(State.FINISHED)
         if part:
             _check_sendable(returned)
+        if returned is None and job.needs_metric and reporter.reported.count:
+            returned = reporter.reported.value(job.report_as)
         outputs = read_outputs(returned, job.optimization_key, job.needs_metric)
         files = _record(job, spec, context, outputs)
+    except TrialStopped:
+        return stopped(job, spec, context, reporter.reported, started, time.monotonic() - clock)
     except BaseException as error:  # one bad trial never ends a search
         if interruptible and isinstance(error, KeyboardInterrupt):
             raise
@@ -86,6 +93,25 @@ def execute(
     if problem:
         return ended(State.FAILED, outputs=outputs.values, artifacts=tuple(files), error=problem, cause="not-a-number")
     return ended(State.FINISHED, metric=outputs.metric, outputs=outputs.values, artifacts=tuple(files))
+
+
+def stopped(
+    job: Job, spec: Spec, context: TrialContext, reported: Reported, started: float, duration: float, *warnings: str
+) -> Result:
+    """The result of a trial that was ended early: what it reported."""
+    value = reported.value(job.report_as)
+    outputs = Outputs(value, {job.optimization_key or "metric": value}, {})
+    _record(job, spec, context, outputs)
+    return Result(
+        spec.trial_id,
+        State.STOPPED,
+        metric=value if math.isfinite(value) else None,
+        outputs=outputs.values,
+        started=started,
+        duration=duration,
+        host=socket.gethostname(),
+        warnings=warnings,
+    )
 
 
 def _check_sendable(returned: Any) -> None:

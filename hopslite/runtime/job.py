@@ -14,8 +14,9 @@ class Job:
 
     `payload` is the training function with its unusual values (see `values.serialize`); without `needs_metric`
     any return value will do (`launch`); `gpus` None leaves the visible devices as Spark and the environment have them.
-    Only where a slot may run several trials (`repeats`) does it pay to import frameworks ahead of them. A distributed
-    trial has a `strategy` and, in JSON form, its `members`.
+    `report_as` ("last" or "best") says which report is a stopped trial's metric, and `stop_grace` how many seconds it
+    has to make its next one. Only where a slot may run several trials (`repeats`) does it pay to import frameworks
+    ahead of them. A distributed trial has a `strategy` and, in JSON form, its `members`.
     """
 
     run_id: str
@@ -35,5 +36,9 @@ class Job:
     repeats: bool = True
     sample_seconds: float = 5.0
     needs_metric: bool = True
+    direction: str | None = None
+    report_as: str = "last"
+    stop_grace: float = 10.0
+    heartbeat_timeout: float | None = None
     strategy: str | None = None
     members: tuple[dict[str, Any], ...] = ()

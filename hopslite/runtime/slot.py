@@ -23,6 +23,7 @@ from .child import NEVER, Place, RunningTrial, how_it_died, warned
 from .execute import execute, failed
 from .job import Job
 from .ports import has_listener, hold_port
+from .report import Reported, Reporter
 from .system import Sampler
 from .values import deserialize
 from .workdir import WorkDir
@@ -48,9 +49,10 @@ class Link(Protocol):
 def serve(link: Link, job: Job, gpus: list[str] | None) -> None:
     """Run trials as the driver sends them until it says `exit` or the channel closes.
 
-    Messages to the driver: `ready`, `started`, `output`, `sample`, `ended`, `beat`; from it: `run`, `kill`, `exit`. For
-    members of a distributed trial also `reserve`, answered by `reserved` with the port that is held; `probe`, answered
-    by `probed`: whether the framework listens there; and, between a member's `done` and its `ended`, `release`.
+    Messages to the driver: `ready`, `started`, `report`, `output`, `sample`, `ended`, `beat`; from it: `run`, `stop`
+    (at the next report), `kill`, `exit`. For members of a distributed trial also `reserve`, answered by `reserved` with
+    the port that is held; `probe`, answered by `probed`: whether the framework listens there; and, between a member's
+    `done` and its `ended`, `release`.
 
     Args:
         gpus: addresses of the GPUs that trials here may use; None leaves `CUDA_VISIBLE_DEVICES` as it is.
@@ -140,7 +142,7 @@ class _ProcessRunner:
         trial = self._trial
         if trial is None:
             return time.monotonic() + IDLE_SECONDS
-        return min(trial.deadline, trial.kill_at, self._next_sample, self._next_tail)
+        return min(trial.deadline, trial.silent_at, trial.kill_at, self._next_sample, self._next_tail)
 
     def _from_driver(self, message: dict[str, Any]) -> bool:
         if message["type"] == "exit":
@@ -149,13 +151,20 @@ class _ProcessRunner:
             self._begin(Spec.from_json(message["spec"]))
         elif message["type"] == "reserve":
             self._reserve({**message, "type": "reserved"})
-        elif message["type"] == "release" and self._trial and self._trial.spec.trial_id == message["trial"]:
-            self._release(self._trial)
-        elif message["type"] == "probe" and self._trial and self._trial.spec.trial_id == message["trial"]:
-            self._tell_listening("probed", self._trial)
-        elif message["type"] == "kill" and self._trial and self._trial.spec.trial_id == message["trial"]:
-            self._trial.stop(message["why"])
+        elif self._trial and self._trial.spec.trial_id == message.get("trial"):
+            self._about_trial(self._trial, message)
         return False
+
+    def _about_trial(self, trial: RunningTrial, message: dict[str, Any]) -> None:
+        if message["type"] == "release":
+            self._release(trial)
+        elif message["type"] == "probe":
+            self._tell_listening("probed", trial)
+        elif message["type"] == "stop":
+            trial.ask_to_stop(message["why"])
+            trial.deadline = min(trial.deadline, time.monotonic() + self._job.stop_grace)
+        elif message["type"] == "kill":
+            trial.end(message["why"])
 
     def _reserve(self, answer: dict[str, Any]) -> None:
         self._free_port()
@@ -200,8 +209,16 @@ class _ProcessRunner:
         except (EOFError, OSError):
             trial.closed = True
             return
-        if "pid" in message:
+        if "report" in message:
+            step, value = message["report"]
+            trial.reported.add(step, value)
+            trial.silent_at = self._silence()
+            told = {"type": "report", "trial": trial.spec.trial_id, "attempt": trial.spec.attempt}
+            self._link.send({**told, "step": step, "value": value})
+        elif "pid" in message:
             trial.began(message["pid"])
+            if trial.heard:
+                trial.silent_at = self._silence()
             if self._job.trial_timeout:  # from here on: it may have waited for the zygote to import a framework
                 trial.deadline = time.monotonic() + self._job.trial_timeout
             self._link.send({"type": "started", "trial": trial.spec.trial_id})
@@ -209,12 +226,16 @@ class _ProcessRunner:
             self._preload([message["loading"]], message["environment"])
         elif "result" in message:
             trial.result = Result.from_json(message["result"])
-            trial.deadline = NEVER
+            trial.deadline = trial.silent_at = NEVER
             if trial.waits and trial.result.state is State.FINISHED:
                 self._tell_listening("done", trial)
             else:
                 trial.kill_at = time.monotonic() + GRACE_SECONDS
             self._after_result(trial, message["modules"], message["environment"])
+
+    def _silence(self) -> float:
+        """When a trial that reports nothing more counts as hanging."""
+        return time.monotonic() + (self._job.heartbeat_timeout or NEVER)
 
     def _after_result(self, trial: RunningTrial, modules: list[str], environment: dict[str, str]) -> None:
         if self._preloaded and environment != self._preload_environment and self._may_preload:
@@ -262,9 +283,10 @@ class _ProcessRunner:
         trial = self._trial
         if trial is None:
             return
-        if now >= trial.deadline:
-            trial.deadline = NEVER
-            trial.stop("timeout")
+        if now >= min(trial.deadline, trial.silent_at):
+            why = "stopped" if trial.stop_why else "timeout" if now >= trial.deadline else "silent"
+            trial.deadline = trial.silent_at = NEVER
+            trial.end(why)
         if now >= trial.kill_at:
             trial.kill()
         if now >= self._next_sample:
@@ -286,7 +308,7 @@ class _ProcessRunner:
         trial.link.close()
         if self._job.verbose:
             self._send_output(trial, last=True)
-        result = trial.result if trial.stopped_for is None and trial.result else how_it_died(trial, self._job)
+        result = trial.result if trial.ended_for is None and trial.result else how_it_died(trial, self._job)
         if trial.exit and trial.exit.get("usage"):
             result = dataclasses.replace(result, usage=trial.exit["usage"])
         self._free_port()
@@ -324,21 +346,48 @@ class _InlineRunner:
         sys.path += [entry for entry in job.import_path if entry not in sys.path]
         self._loaded = deserialize(job.payload)
         self._work = WorkDir(job.directory, job.local_logdir)
+        self._over = False
+        self._stop: str | None = None  # why the trial that runs is to end
+        self._kill = False  # and whether that is no result of its own
 
     def loop(self) -> None:
-        while (message := self._link.receive())["type"] != "exit":
+        while not self._over:
+            message = self._link.receive()
+            self._over = message["type"] == "exit"
             if message["type"] == "run":
                 self._run(Spec.from_json(message["spec"]))
+
+    def _stop_asked(self, trial: str) -> str | None:
+        """Read what the driver has said meanwhile."""
+        links: list[Any] = [self._link]
+        while wait(links, 0):
+            message = self._link.receive()
+            if message["type"] == "exit":
+                self._over = self._kill = True
+                self._stop = "the run is over"
+            elif message["type"] in ("stop", "kill") and message["trial"] == trial:
+                self._kill = self._kill or message["type"] == "kill"
+                self._stop = str(message["why"])
+        return self._stop
 
     def _run(self, spec: Spec) -> None:
         self._link.send({"type": "started", "trial": spec.trial_id})
         place, before, environment = Place(self._job, spec, self._work), os.getcwd(), dict(os.environ)
         os.chdir(place.work.cwd)
+        self._stop, self._kill = None, False
+        told = {"type": "report", "trial": spec.trial_id, "attempt": spec.attempt}
+        reporter = Reporter(
+            Reported(self._job.direction),
+            lambda step, value: self._link.send({**told, "step": step, "value": value}),
+            lambda: self._stop_asked(spec.trial_id),
+        )
         try:
             with captured(place.log, tee=False):
-                result = execute(self._job, spec, place.context, self._loaded)
+                result = execute(self._job, spec, place.context, reporter, self._loaded)
                 if result.traceback:
                     sys.stderr.write(result.traceback)
+                if self._kill and result.state is State.STOPPED:
+                    result = failed(spec, "killed", f"ended: {self._stop}", result.started)
         finally:
             os.chdir(before)
             if environment != os.environ:

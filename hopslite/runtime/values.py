@@ -11,8 +11,9 @@ import cloudpickle
 
 from ..errors import NotSerializable
 
-__all__ = ["Values", "call_arguments", "deserialize", "serialize"]
+__all__ = ["REPORTER", "Values", "call_arguments", "deserialize", "serialize"]
 
+REPORTER = "reporter"  # the argument that every training function may have
 _KEY = "$object"
 
 
@@ -111,15 +112,23 @@ def deserialize(payload: bytes) -> tuple[Callable[..., Any], list[Any]]:
     return fn, objects
 
 
-def call_arguments(fn: Callable[..., Any], params: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Positional and keyword arguments for calling `fn` with hyperparameters by name."""
+def call_arguments(
+    fn: Callable[..., Any], params: Mapping[str, Any], reporter: Any = None
+) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and keyword arguments for calling `fn` with hyperparameters by name.
+
+    A parameter named `reporter` that is no hyperparameter gets the reporter.
+    """
     code = getattr(fn, "__code__", None)
     if code is not None and not code.co_posonlyargcount:  # the usual case: the call itself checks the names
-        return [], dict(params)
+        taken = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        return [], {REPORTER: reporter, **params} if REPORTER in taken else dict(params)
     try:
         signature = inspect.signature(fn)
     except ValueError:  # some builtins have none
         return [], dict(params)
+    if REPORTER in signature.parameters:
+        params = {REPORTER: reporter, **params}
     by_position = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY]
     args = [params[name] for name in by_position if name in params]
     kwargs = {name: value for name, value in params.items() if name not in by_position}

@@ -34,6 +34,8 @@ from .execute import execute
 from .job import Job
 from .overlay import protect
 from .preload import Watcher, framework_environment, import_all, loaded_frameworks
+from .report import Reported, Reporter
+from .wire import Wire
 
 __all__ = ["Zygote", "main"]
 
@@ -217,9 +219,10 @@ def _used(*usages: resource.struct_rusage) -> dict[str, float]:
 def _run_trial(
     job: Job, spec: Spec, context: TrialContext, cwd: str, link: Connection, environment: dict[str, str] | None
 ) -> None:
+    wire = Wire(link)
+
     def tell(**message: Any) -> None:
-        with contextlib.suppress(OSError):
-            link.send_bytes(json.dumps(message).encode())
+        wire.send(message)
 
     if environment is not None:  # what another trial had set is not this one's
         for name in os.environ.keys() - environment.keys():
@@ -245,7 +248,13 @@ def _run_trial(
     _reseed()
     already = loaded_frameworks()
     sys.meta_path.insert(0, Watcher(lambda name: tell(loading=name, environment=changed())))
-    result = execute(job, spec, context)
+    heard = part is None or part.is_chief
+    reporter = Reporter(
+        Reported(job.direction),
+        (lambda step, value: wire.send({"report": [step, value]})) if heard else None,
+        wire.stop_asked,
+    )
+    result = execute(job, spec, context, reporter)
     if result.traceback:
         sys.stderr.write(result.traceback)
     elif result.error:
@@ -253,9 +262,9 @@ def _run_trial(
     usage = _used(resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
     result = dataclasses.replace(result, usage=usage)
     tell(result=result.to_json(), modules=sorted(loaded_frameworks() - already), environment=changed())
+    wire.flush()
     if part and result.state is State.FINISHED:
-        with contextlib.suppress(EOFError, OSError):
-            link.recv_bytes()  # until all members are done
+        wire.await_release()  # until all members are done
     # As a normal exit would: writers flush, loggers close. Finalising the interpreter itself is slow and can crash
     # inside frameworks, so it is left out.
     with contextlib.suppress(BaseException):

@@ -26,7 +26,7 @@ from .._trial import Direction, Result, finite
 from ..errors import InvalidArguments
 from ..space import Space
 from . import Suggestion
-from ._common import random_below, whole_number
+from ._common import Repeatable, random_below, whole_number
 
 __all__ = ["DifferentialEvolution"]
 
@@ -51,16 +51,22 @@ class _Member:
     cost: float = math.inf
 
 
-class DifferentialEvolution:
+class DifferentialEvolution(Repeatable):
     """Differential evolution over the unit cube that stands for the space.
 
-    The budget is `(generations + 1) * population` evaluations. A combination that was evaluated before is not run
-    again: it takes part in selection with the metric it had and counts as an evaluation. A combination under way is
-    not suggested a second time. The search ends early when a finite space is used up.
+    The budget is `num_trials` evaluations, or `(generations + 1) * population` where that is not given. A combination
+    that was evaluated before is not run again: it takes part in selection with the metric it had and counts as an
+    evaluation. A combination under way is not suggested a second time. The search ends early when a finite space is
+    used up.
 
     With fewer than four members that have a metric there is nothing to mutate: slots that ask by then get random
     combinations, so that none is idle. With `synchronous` nobody gets a candidate of the next generation before the
     whole generation has ended.
+
+    The coordinate of a parameter that a member does not have is neutral: it is inherited and mutated as any other, and
+    nothing selects it. (Leaving it out of the arithmetic costs the diversity that a member needs which gets the
+    parameter back.) In a space with conditions known combinations are drawn again instead of being counted, because
+    points that differ in neutral coordinates only are the same; also with `num_trials`, which is then exact.
     """
 
     def __init__(
@@ -75,10 +81,12 @@ class DifferentialEvolution:
         crossover: float = 0.7,
         synchronous: bool = False,
         initial: str = "lhs",
+        num_trials: int | None = None,
     ) -> None:
         problems = whole_number("generations", generations, 1) + whole_number("population", population, SMALLEST)
         problems += _fraction("mutation", mutation, 2, zero=False) + _fraction("crossover", crossover, 1, zero=True)
         problems += whole_number("seed", seed, 0)
+        problems += [] if num_trials is None else whole_number("num_trials", num_trials, 1)
         if synchronous not in (True, False):
             problems.append(f"synchronous must be True or False, given {synchronous!r}")
         if initial not in DESIGNS:
@@ -88,7 +96,8 @@ class DifferentialEvolution:
         self._space = space
         self._sign = -1.0 if direction is Direction.MAX else 1.0
         self._rng = np.random.default_rng(seed)
-        self._population, self._budget = population, (generations + 1) * population
+        self._population, self._budget = population, num_trials or (generations + 1) * population
+        self._redraws = bool(space.conditional or num_trials)  # known combinations, instead of counting them
         self._mutation, self._crossover, self._synchronous = float(mutation), float(crossover), synchronous
         self._members: list[_Member] = []  # evaluated, in the order in which they came
         self._costs: dict[Key, float | None] = {}  # of every combination ever made; None while it is under way
@@ -169,7 +178,8 @@ class DifferentialEvolution:
         if len(self._members) >= SMALLEST:
             for _ in range(REDRAWS):
                 units, parent = self._mutant()
-                if self._costs.get(self._space.key(units.tolist()), math.inf) is not None:
+                key = self._space.key(units.tolist())
+                if key not in self._costs or not (self._redraws or self._costs[key] is None):
                     return units, parent
         return self._untried(), None
 
@@ -191,8 +201,12 @@ class DifferentialEvolution:
     def _untried(self) -> Point:
         """A random combination; in a finite space one that was never made, as long as there is one."""
         size = self._space.size
+        for _ in range(REDRAWS if size is None or not self._space.even else 0):
+            units = self._rng.random(len(self._space))
+            if self._space.key(units.tolist()) not in self._costs:
+                return units
         if size is None:
-            return self._rng.random(len(self._space))
+            return units
         number = random_below(self._rng, size)
         while self._space.key(self._space.units(number)) in self._costs:
             number = (number + 1) % size

@@ -1,4 +1,4 @@
-"""Random search: distinct combinations, all equally likely."""
+"""Random search: distinct combinations, each with the likelihood that its dimensions give it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from ._common import InOrder, random_below, whole_number
 
 __all__ = ["Random"]
 
-MAX_REPEATS = 1000  # draws in a row that were seen before, after which a continuous space counts as used up
+MAX_REPEATS = 1000  # draws in a row that were seen before, after which hardly any is left, except very unlikely ones
 
 
 class Random(InOrder):
     """`samples` distinct combinations, or all of them when the space has fewer, which `notes` then says.
+
+    Combinations are equally likely, except that a logarithmic dimension and one with conditions on it keep their
+    values' shares: where ten combinations have "sgd" and one has "adam", both are drawn as often while there are any.
 
     Time and memory are proportional to `samples`, whatever the size of the space.
     """
@@ -31,6 +34,8 @@ class Random(InOrder):
         self._samples = samples
         self._rng = np.random.default_rng(seed)
         self._moved: dict[int, int] = {}
+        self._drawn = 0  # of the numbers of a finite space
+        self._by_number = space.even and space.size is not None
         self._seen: set[tuple[float, ...]] = set()
         self._noted = False
 
@@ -41,15 +46,21 @@ class Random(InOrder):
         return [f"the space has only {self.total} combinations: {self.total} trials instead of {self._samples} samples"]
 
     def _next(self) -> dict[str, Any] | None:
-        if self._space.size is not None:
-            return self._space.at(self._draw(self._space.size - self._asked))
-        for _ in range(MAX_REPEATS):
-            units = self._rng.random(len(self._space)).tolist()
-            key = self._space.key(units)
+        space = self._space
+        for _ in range(0 if self._by_number else MAX_REPEATS):
+            units = self._rng.random(len(space)).tolist()
+            key = space.key(units)
             if key not in self._seen:
                 self._seen.add(key)
-                return self._space.decode(units)
-        return None
+                return space.decode(units)
+        if space.size is None:
+            return None
+        self._by_number = True
+        while True:
+            number = self._draw(space.size - self._drawn)
+            self._drawn += 1
+            if not self._seen or space.key(space.units(number)) not in self._seen:
+                return space.at(number)
 
     def _draw(self, left: int) -> int:
         """A number of the `left` not yet drawn: a Fisher-Yates shuffle that stores only what it has moved."""

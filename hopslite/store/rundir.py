@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import fsspec
@@ -21,6 +21,7 @@ from ..errors import StoreError
 __all__ = ["Project", "RunDir", "USER_INFO"]
 
 USER_INFO = re.compile(r"(?<=://)[^/\s]+@")
+AT_ONCE = 32  # small files read in one go
 FOLDER_BYTES = 100  # a name's part of a folder's name; file systems allow 255 bytes, some less
 _FORBIDDEN = re.compile(r'[%/\\:*?"<>|\x00-\x1f\x7f]|^\.')
 
@@ -103,8 +104,24 @@ class RunDir:
         with self._failures_of(name):
             return bytes(self.fs.cat_file(self._at(name)))
 
-    def write_bytes(self, name: str, data: bytes) -> None:
-        """Write a whole file; a reader sees the old one or the new one, never a part."""
+    def read_many(self, names: Sequence[str]) -> Sequence[bytes | None]:
+        """The contents of several files, read at once where the file system can; None for those that are not there."""
+        if not names:
+            return []
+        with self._failures_of(names[0]):
+            found = self.fs.cat_ranges([self._at(name) for name in names], None, None, on_error="return")
+            for each in found:
+                if isinstance(each, Exception) and not isinstance(each, FileNotFoundError):
+                    raise each
+        return [None if isinstance(each, Exception) else bytes(each) for each in found]
+
+    def write_bytes(self, name: str, data: bytes, durable: bool = False, private: bool = False) -> None:
+        """Write a whole file; a reader sees the old one or the new one, never a part.
+
+        Args:
+            durable: return only when a power loss cannot undo it.
+            private: a local file is for its owner's eyes only.
+        """
         target = self._at(name)
         if not self.is_local:
             with self._failures_of(name):
@@ -112,9 +129,14 @@ class RunDir:
             return
         temporary = f"{target}.{secrets.token_hex(4)}.tmp"
         try:
-            with open(temporary, "wb") as file:
+            with open(temporary, "xb", opener=_private if private else None) as file:
                 file.write(data)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(temporary, target)
+            if durable:
+                sync_folder(os.path.dirname(target))
         except OSError:
             if os.path.exists(temporary):
                 os.unlink(temporary)
@@ -181,6 +203,14 @@ class Project(RunDir):
             version += 1
         return version
 
+    def runs_named(self, name: str) -> Iterator[str]:
+        """The ids of the runs of this name, the newest first, a few at a time."""
+        folder = f"Experiments/.versions/{_as_folder(name)}"
+        versions = sorted((int(entry) for entry in self.list(folder) if entry.isdecimal()), reverse=True)
+        for first in range(0, len(versions), AT_ONCE):
+            found = self.read_many([f"{folder}/{version}" for version in versions[first : first + AT_ONCE]])
+            yield from (run_id for content in found if (run_id := (content or b"").decode(errors="replace").strip()))
+
     def check_writable(self) -> list[str]:
         """Why runs cannot be recorded here, or nothing. Leaves nothing behind."""
         probe = f".probe-{secrets.token_hex(4)}"
@@ -209,6 +239,20 @@ class Project(RunDir):
     def runs(self) -> list[str]:
         """All run ids, oldest first."""
         return [entry for entry in self.list("Experiments") if not entry.startswith(".")]
+
+
+def sync_folder(path: str) -> None:
+    """Make durable which files a local folder has."""
+    with contextlib.suppress(OSError):  # not every file system can
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _missing_folders(path: str) -> list[str]:

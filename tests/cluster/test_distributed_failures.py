@@ -19,6 +19,7 @@ from observe import Lines, eventually, files_below, in_background
 
 from hopslite import experiment
 from hopslite.errors import InvalidArguments, SparkUnavailable, TrialFailed
+from hopslite.pool._gang import PROBE_SECONDS
 
 SLOTS = 3
 END_S = 30.0  # within which a run has ended after one of its members has
@@ -365,7 +366,7 @@ class TestTheChiefIsDone:
             until = time.monotonic() + 60
             while not pathlib.Path(tmp_path, "chief").exists() and time.monotonic() < until:
                 time.sleep(0.01)
-            time.sleep(1.5)  # by now the chief's end is known
+            time.sleep(1.5)  # for a wrong driver to end this worker; a right one lets it, however long this takes
             pathlib.Path(tmp_path, f"finished-{rank}").touch()
             return 0.0
 
@@ -414,17 +415,25 @@ class TestTheChiefIsDone:
             import pathlib
             import time
 
+            import psutil
+
             role = json.loads(os.environ["TF_CONFIG"])["task"]["type"]
+            if role == "chief":
+                pathlib.Path(tmp_path, f"chief-{os.getpid()}").touch()
             if role == "evaluator":
                 until = time.monotonic() + 60
-                while not pathlib.Path(tmp_path, "chief").exists() and time.monotonic() < until:
+                while not (chief := list(pathlib.Path(tmp_path).glob("chief-*"))) and time.monotonic() < until:
                     time.sleep(0.01)
-                time.sleep(1)  # by now the chief's end is known
+                pid = int(chief[0].name.split("-")[1])
+                # the driver lets the chief's process go when it knows of its end
+                while psutil.pid_exists(pid) and time.monotonic() < until:
+                    time.sleep(0.01)
                 raise ValueError("no checkpoint")
-            pathlib.Path(tmp_path, "chief").touch()
             return 0.5
 
-        run = experiment.mirrored(train, num_workers=2, evaluator=True, project=shared, display=False)
+        run = experiment.mirrored(
+            train, num_workers=2, evaluator=True, evaluator_grace=120, project=shared, display=False
+        )
         assert (str(run.state), run[1]["metric"]) == ("FINISHED", 0.5)
         assert any("evaluator 0" in warning and "no checkpoint" in warning for warning in run.trials[0].warnings)
 
@@ -479,6 +488,33 @@ def test_a_member_that_never_reaches_the_strategy_is_named(cluster: Any, shared:
     assert (tmp_path / "chief").exists()
     assert "worker 0" in str(caught.value)
     assert "strategy" in str(caught.value).lower()
+
+
+def test_a_member_that_returns_before_the_chief_is_not_blamed(cluster: Any, shared: str, tmp_path: Path) -> None:
+    """It has made the strategy, and the chief, which is asked whether it waits there, listens for its part."""
+    asked_often = 4 * PROBE_SECONDS
+
+    def train() -> float:
+        import json
+        import os
+        import pathlib
+        import time
+
+        import tensorflow as tf
+
+        tf.distribute.MultiWorkerMirroredStrategy()
+        returns = pathlib.Path(tmp_path, "returns")
+        if json.loads(os.environ["TF_CONFIG"])["task"]["type"] == "worker":
+            returns.touch()
+            return 0.0
+        until = time.monotonic() + 60
+        while not returns.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(asked_often)
+        return 1.0 if returns.exists() else 0.0
+
+    run = experiment.mirrored(train, num_workers=2, timeout=200, project=shared, display=False)
+    assert (str(run.state), run[1]["metric"], run.trials[0].warnings) == ("FINISHED", 1.0, ())
 
 
 @contextlib.contextmanager

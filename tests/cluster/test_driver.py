@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from conftest import runtime_processes
 from observe import eventually, text_of
+from programs import Program
 
 from hopslite.store import JournalReader, RunDir
 
-REPOSITORY = Path(__file__).parents[2]
 QUICK_S = 15.0  # "a few seconds", on a machine that does something else, too
 
 HEAD = """
@@ -77,74 +74,18 @@ experiment.grid_search(blocks, {"n": [0, 1, 2], "folder": [sys.argv[1]]}, parall
 )
 
 
-class Program:
-    """A script in a process of its own, in a directory of its own, with another python3 first in the PATH."""
+KILLED_WITH_A_GANG = (
+    HEAD
+    + """
+from pyspark.sql import SparkSession
 
-    def __init__(self, folder: Path, source: str, *arguments: str, **environment: str | None) -> None:
-        self.folder = folder
-        (folder / "program.py").write_text(source)
-        (folder / "bin").mkdir()
-        for name in ("python3", "python"):
-            other = folder / "bin" / name
-            other.write_text("#!/bin/sh\necho this is another python >&2\nexit 42\n")
-            other.chmod(0o755)
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK", "SPARK", "HOPSLITE_PROJECT"))}
-        changed = {
-            "PATH": f"{folder}/bin:{os.environ['PATH']}",
-            "PYTHONPATH": str(REPOSITORY),
-            **environment,
-        }
-        self.out, self.err = folder / "out", folder / "err"
-        with self.out.open("wb") as out, self.err.open("wb") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "program.py", *arguments],
-                cwd=folder,
-                env={k: v for k, v in {**inherited, **changed}.items() if v is not None},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-        self.family: dict[int, psutil.Process] = {}
-
-    def remember_family(self) -> None:
-        """Note everything that the program has started, to find it again when the program is gone."""
-        with contextlib.suppress(psutil.Error):
-            for process in psutil.Process(self.process.pid).children(recursive=True):
-                self.family[process.pid] = process
-
-    def survivors(self) -> list[str]:
-        found = []
-        for process in self.family.values():
-            with contextlib.suppress(psutil.Error):
-                if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(f"{process.pid} {' '.join(process.cmdline())[:80]}")
-        return found
-
-    def said(self, word: str) -> Any:
-        """What the program printed after a word, once it has."""
-
-        def look() -> list[str]:
-            assert self.process.poll() is None or word in text_of(self.out), (
-                f"ended early:\n{text_of(self.err)[-3000:]}"
-            )
-            return [line for line in text_of(self.out).splitlines() if line.startswith(word + " ")]
-
-        [line] = eventually(look, f"{word} is printed", 120)
-        return json.loads(line.partition(" ")[2])
-
-    def runs(self) -> list[RunDir]:
-        place = self.folder / "hopslite_project" / "Experiments"
-        return [RunDir(str(p)) for p in sorted(place.iterdir()) if not p.name.startswith(".")]
-
-    def kill(self) -> None:
-        """Everything, whatever the test has come to."""
-        self.remember_family()
-        self.process.kill()
-        self.process.wait(30)
-        for process in self.family.values():
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+marks = sys.argv[1]
+SparkSession.builder.master("local-cluster[2,1,1024]").config("spark.ui.enabled", "false").getOrCreate()
+experiment.distributed(
+    lambda: blocks(int(os.environ["RANK"]) + 1, marks), strategy="torch", num_workers=2, display=False
+)
+"""
+)
 
 
 @pytest.fixture
@@ -218,9 +159,10 @@ def test_a_driver_that_is_killed_leaves_no_process_and_keeps_its_journal(
     [run] = program.runs()
 
     def durable() -> bool:
-        return any(e.kind == "ended" and e.trial == "0000" for e in JournalReader(run).new())
+        events = JournalReader(run).new()
+        return {("ended", "0000"), ("started", "0001"), ("started", "0002")} <= {(e.kind, e.trial) for e in events}
 
-    eventually(durable, "what has finished is in the journal", 5)
+    eventually(durable, "what has happened is in the journal", 5)
     program.remember_family()
     assert runtime_processes()
     program.process.send_signal(signal.SIGKILL)
@@ -229,6 +171,24 @@ def test_a_driver_that_is_killed_leaves_no_process_and_keeps_its_journal(
     events = list(JournalReader(run).new())
     assert [e.trial for e in events if e.kind == "ended"] == ["0000"]
     assert {e.trial for e in events if e.kind == "started"} == {"0000", "0001", "0002"}
+    assert run.read_json("run.json")["state"] == "RUNNING"
+
+
+def test_a_driver_that_is_killed_leaves_no_member_of_a_gang(tmp_path: Path, programs: list[Program]) -> None:
+    """Its executors are not the driver itself: they have to notice."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    program = Program(tmp_path, KILLED_WITH_A_GANG, str(marks), PYSPARK_PYTHON=sys.executable)
+    programs.append(program)
+    running(marks, 1, 2)
+    program.remember_family()
+    members = {int(pid) for n in (1, 2) for pid in (marks / f"running-{n}").read_text().split()}
+    assert len(members) == 4  # two, each with a process that it has started
+    assert members <= program.family.keys()
+    program.process.send_signal(signal.SIGKILL)
+    program.process.wait(30)
+    eventually(lambda: not program.survivors(), "no process is left", 30)
+    [run] = program.runs()
     assert run.read_json("run.json")["state"] == "RUNNING"
 
 

@@ -15,6 +15,12 @@ from hopslite import experiment
 from hopslite.errors import InvalidArguments
 
 HANGS_S = 200.0  # `timeout` of a run: many times what it takes; a deadlock ends as a failure of the test
+PAIRS: dict[str, Any] = {"strategy": "torch", "workers_per_trial": 2}
+
+
+def usual(project: str | Path) -> dict[str, Any]:
+    """What every call here is given."""
+    return {"timeout": HANGS_S, "project": project, "display": False}
 
 
 def gang(folder: Path, together: int = 1, linger: float = 0.0) -> Callable[[int], float]:
@@ -94,15 +100,7 @@ class TestOneMachine:
     """Spark in local mode: the driver is the only executor."""
 
     def test_members_are_processes_of_their_own(self, one_machine: Any, shared: str, tmp_path: Path) -> None:
-        run = experiment.launch(
-            gang(tmp_path),
-            {"n": [0]},
-            strategy="torch",
-            workers_per_trial=2,
-            timeout=HANGS_S,
-            project=shared,
-            display=False,
-        )
+        run = experiment.launch(gang(tmp_path), {"n": [0]}, **PAIRS, **usual(shared))
         assert_all_finished(run)
         assert {path.name for path in tmp_path.iterdir()} == {"0-0", "0-1", "0-0.end", "0-1.end"}
 
@@ -112,34 +110,19 @@ class TestOneMachine:
 
             return os.environ.get("TF_CONFIG", "none")
 
-        run = experiment.mirrored(train, timeout=HANGS_S, project=shared, display=False)
+        run = experiment.mirrored(train, **usual(shared))
         assert run[1]["metric"] == "none"
         assert [path.name for path in Path(run.trials[0].logdir).glob("*_output.log")] == ["chief_0_output.log"]
 
     def test_no_room_for_an_evaluator(self, one_machine: Any, tmp_path: Path) -> None:
         with pytest.raises(InvalidArguments, match=r"3 members.*evaluator.*2"):
-            experiment.mirrored(
-                lambda: 1,
-                num_workers=2,
-                evaluator=True,
-                timeout=HANGS_S,
-                project=tmp_path / "project",
-                display=False,
-            )
+            experiment.mirrored(lambda: 1, num_workers=2, evaluator=True, **usual(tmp_path / "project"))
         assert not list(tmp_path.rglob("run.json"))
 
 
 class TestFourSlots:
     def test_two_gangs_at_once_and_the_third_after(self, four_slots: Any, shared: str, tmp_path: Path) -> None:
-        run = experiment.grid_search(
-            gang(tmp_path, together=2),
-            {"n": [0, 1, 2]},
-            strategy="torch",
-            workers_per_trial=2,
-            timeout=HANGS_S,
-            project=shared,
-            display=False,
-        )
+        run = experiment.grid_search(gang(tmp_path, together=2), {"n": [0, 1, 2]}, **PAIRS, **usual(shared))
         assert_all_finished(run)
         found = spans(tmp_path, 3)
         assert most_at_once(found[:2]) == 2
@@ -160,13 +143,7 @@ class TestFourSlots:
             return n
 
         run = experiment.grid_search(
-            train,
-            {"n": [0, 1]},
-            strategy="multi_worker_mirrored",
-            workers_per_trial=2,
-            timeout=HANGS_S,
-            project=shared,
-            display=False,
+            train, {"n": [0, 1]}, strategy="multi_worker_mirrored", workers_per_trial=2, **usual(shared)
         )
         assert_all_finished(run)
         for trial in run.trials:
@@ -176,10 +153,7 @@ class TestFourSlots:
                 first, said = text.splitlines()
                 config = json.JSONDecoder().raw_decode(first.partition("TF_CONFIG=")[2])[0]
                 role, index = config["task"]["type"], config["task"]["index"]
-                assert (name, said) == (
-                    f"{role}_{index}_output.log",
-                    f"trial {trial.params['n']}, {role} {index}",
-                )
+                assert (name, said) == (f"{role}_{index}_output.log", f"trial {trial.params['n']}, {role} {index}")
                 assert {kind: len(addresses) for kind, addresses in config["cluster"].items()} == {
                     "chief": 1,
                     "worker": 1,
@@ -187,14 +161,7 @@ class TestFourSlots:
 
     def test_parallelism_counts_gangs(self, four_slots: Any, shared: str, tmp_path: Path) -> None:
         run = experiment.grid_search(
-            gang(tmp_path, linger=0.2),
-            {"n": [0, 1, 2]},
-            strategy="torch",
-            workers_per_trial=2,
-            parallelism=1,
-            timeout=HANGS_S,
-            project=shared,
-            display=False,
+            gang(tmp_path, linger=0.2), {"n": [0, 1, 2]}, **PAIRS, parallelism=1, **usual(shared)
         )
         assert_all_finished(run)
         assert most_at_once(spans(tmp_path, 3)) == 1
@@ -211,15 +178,7 @@ class TestFourSlots:
                 threading.Event().wait()
             return n
 
-        run = experiment.grid_search(
-            train,
-            {"n": [0, 1, 2]},
-            strategy="torch",
-            workers_per_trial=2,
-            timeout=HANGS_S,
-            project=shared,
-            display=False,
-        )
+        run = experiment.grid_search(train, {"n": [0, 1, 2]}, **PAIRS, **usual(shared))
         assert [str(trial.state) for trial in run.trials] == ["FINISHED", "FAILED", "FINISHED"]
         assert run.trials[1].cause == "signal"
         assert "worker 1" in (run.trials[1].error or "") and "SIGKILL" in (run.trials[1].error or "")
@@ -237,15 +196,7 @@ class TestFourSlots:
             "differential_evolution": {"boundary_dict": {"x": [0.0, 1.0]}, "generations": 1, "population": 4},
             "launch": {"args_dict": {"x": [0.5, 1.0]}, "metric_key": None},
         }[verb]
-        run = getattr(experiment, verb)(
-            train,
-            **arguments,
-            strategy="torch",
-            workers_per_trial=2,
-            timeout=HANGS_S,
-            project=shared,
-            display=False,
-        )
+        run = getattr(experiment, verb)(train, **arguments, **PAIRS, **usual(shared))
         assert_all_finished(run)
         assert len(run.trials) >= 2
         for trial in run.trials:
@@ -259,15 +210,7 @@ class TestThreeSlots:
     """Room for one gang and a half: the half must not be taken by another one."""
 
     def test_one_gang_at_a_time(self, three_slots: Any, shared: str, tmp_path: Path) -> None:
-        run = experiment.grid_search(
-            gang(tmp_path, linger=0.3),
-            {"n": [0, 1, 2]},
-            strategy="torch",
-            workers_per_trial=2,
-            timeout=HANGS_S,
-            project=shared,
-            display=False,
-        )
+        run = experiment.grid_search(gang(tmp_path, linger=0.3), {"n": [0, 1, 2]}, **PAIRS, **usual(shared))
         assert_all_finished(run)
         assert most_at_once(spans(tmp_path, 3)) == 1
 
@@ -283,15 +226,7 @@ class TestThreeSlots:
             folder.mkdir()
 
         def search(folder: Path) -> experiment.Run:
-            return experiment.grid_search(
-                gang(folder),
-                {"n": [0, 1, 2, 3]},
-                strategy="torch",
-                workers_per_trial=2,
-                timeout=HANGS_S,
-                project=shared,
-                display=False,
-            )
+            return experiment.grid_search(gang(folder), {"n": [0, 1, 2, 3]}, **PAIRS, **usual(shared))
 
         with in_background(lambda: search(folders[0])) as one, in_background(lambda: search(folders[1])) as two:
             for running in (one, two):
@@ -300,27 +235,13 @@ class TestThreeSlots:
     def test_a_gang_that_can_never_be_is_refused(self, three_slots: Any, tmp_path: Path) -> None:
         with pytest.raises(InvalidArguments, match=r"(?s)4.*3"):
             experiment.grid_search(
-                gang(tmp_path),
-                {"n": [0, 1]},
-                strategy="torch",
-                workers_per_trial=4,
-                timeout=HANGS_S,
-                project=tmp_path / "project",
-                display=False,
+                gang(tmp_path), {"n": [0, 1]}, strategy="torch", workers_per_trial=4, **usual(tmp_path / "project")
             )
         assert not list(tmp_path.rglob("run.json"))
 
 
 def check_fifty(shared: str, folder: Path, at_most: int) -> None:
-    run = experiment.grid_search(
-        gang(folder),
-        {"n": list(range(50))},
-        strategy="torch",
-        workers_per_trial=2,
-        timeout=HANGS_S,
-        project=shared,
-        display=False,
-    )
+    run = experiment.grid_search(gang(folder), {"n": list(range(50))}, **PAIRS, **usual(shared))
     assert_all_finished(run)
     assert len(run.trials) == 50
     assert most_at_once(spans(folder, 50)) <= at_most
@@ -392,14 +313,7 @@ class TestGpus:
         self, with_gpus: Any, gpu_cluster: StandaloneCluster, shared: str, tmp_path: Path
     ) -> None:
         run = experiment.parameter_server(
-            notes_gpus(tmp_path),
-            num_workers=3,
-            num_ps=1,
-            every_member=True,
-            gpus_per_worker=1,
-            timeout=HANGS_S,
-            project=shared,
-            display=False,
+            notes_gpus(tmp_path), num_workers=3, num_ps=1, every_member=True, gpus_per_worker=1, **usual(shared)
         )
         assert str(run.state) == "FINISHED"
         found = noted(tmp_path)
@@ -415,15 +329,7 @@ class TestGpus:
         }
 
     def test_nor_has_a_parameter_server_that_hopslite_runs(self, with_gpus: Any, shared: str) -> None:
-        run = experiment.parameter_server(
-            lambda: 1.0,
-            num_workers=2,
-            num_ps=1,
-            gpus_per_worker=1,
-            timeout=HANGS_S,
-            project=shared,
-            display=False,
-        )
+        run = experiment.parameter_server(lambda: 1.0, num_workers=2, num_ps=1, gpus_per_worker=1, **usual(shared))
         found = recorded_gpus(run)
         assert found["ps_0"] == []
         assert [len(found[name]) for name in ("worker_0", "worker_1")] == [1, 1]
@@ -433,13 +339,7 @@ class TestGpus:
         self, with_gpus: Any, gpu_cluster: StandaloneCluster, shared: str, tmp_path: Path
     ) -> None:
         experiment.distributed(
-            notes_gpus(tmp_path),
-            strategy="torch",
-            num_workers=2,
-            gpus_per_worker=2,
-            timeout=HANGS_S,
-            project=shared,
-            display=False,
+            notes_gpus(tmp_path), strategy="torch", num_workers=2, gpus_per_worker=2, **usual(shared)
         )
         found = noted(tmp_path)
         given = sorted(sorted(seen["gpus"].split(",")) for seen in found.values())
@@ -450,14 +350,7 @@ class TestGpus:
         self, with_gpus: Any, gpu_cluster: StandaloneCluster, shared: str, tmp_path: Path
     ) -> None:
         run = experiment.grid_search(
-            notes_gpus(tmp_path, at_once=2),
-            {"n": [0, 1, 2, 3]},
-            strategy="torch",
-            workers_per_trial=2,
-            gpus_per_trial=1,
-            timeout=HANGS_S,
-            project=shared,
-            display=False,
+            notes_gpus(tmp_path, at_once=2), {"n": [0, 1, 2, 3]}, **PAIRS, gpus_per_trial=1, **usual(shared)
         )
         assert_all_finished(run)
         found = noted(tmp_path)
@@ -474,7 +367,5 @@ class TestGpus:
             ({"num_workers": 3, "gpus_per_worker": 2}, r"(?s)3.*2"),
         ):
             with pytest.raises(InvalidArguments, match=words):
-                experiment.mirrored(
-                    lambda: 1, **arguments, timeout=HANGS_S, project=tmp_path / "project", display=False
-                )
+                experiment.mirrored(lambda: 1, **arguments, **usual(tmp_path / "project"))
         assert not list(tmp_path.rglob("run.json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import pickle
 import sys
@@ -14,6 +15,7 @@ import pytest
 from observe import files_below
 
 from hopslite import errors, experiment, space
+from hopslite._options import MemberOptions, Options, RunOptions, TrialOptions
 from hopslite.pool import Resources
 from hopslite.pool.inline import Inline
 
@@ -332,7 +334,12 @@ BASES = {
     errors.MissingExtra: (ImportError,),
     errors.StoreError: (OSError,),
     errors.SparkUnavailable: (RuntimeError,),
+    errors.ReplayError: (RuntimeError,),
+    errors.ReportError: (ValueError, TypeError),
+    errors.ResumeError: (ValueError,),
     errors.ReturnValueError: (ValueError, TypeError),
+    errors.RunIsRunning: (RuntimeError,),
+    errors.RunTakenOver: (RuntimeError,),
     errors.TrialFailed: (RuntimeError,),
     errors.RunInterrupted: (KeyboardInterrupt,),
 }
@@ -340,7 +347,8 @@ BASES = {
 
 def test_every_error_has_the_root_and_a_builtin_base() -> None:
     listed = {getattr(errors, name) for name in errors.__all__} - {errors.HopsliteError}
-    assert listed == set(BASES)
+    assert listed == {*BASES, errors.TrialStopped}
+    assert not issubclass(errors.TrialStopped, Exception)  # or a training loop's own handler would take it
     for kind, bases in BASES.items():
         assert issubclass(kind, (errors.HopsliteError,))
         assert all(issubclass(kind, base) for base in bases), kind
@@ -379,6 +387,12 @@ DISTRIBUTED: list[tuple[str, list[str], Callable[..., Any], dict[str, Any]]] = [
     ("grace", ["evaluator_grace=-1"], experiment.mirrored, {"evaluator_grace": -1}),
     ("a search's keyword", ["gpus_per_trial", "gpus_per_worker"], experiment.mirrored, {"gpus_per_trial": 1}),
     ("a search's size", ["workers_per_trial", "searches"], experiment.mirrored, {"workers_per_trial": 2}),
+    ("a search's bound", ["unknown keyword parallelism", "leave"], experiment.mirrored, {"parallelism": 2}),
+    ("endless forming", ["forming_timeout=None"], experiment.mirrored, {"forming_timeout": None}),
+    ("half an evaluator", ["evaluator='no'", "True or False"], experiment.mirrored, {"evaluator": "no"}),
+    ("evaluator None", ["evaluator=None"], experiment.distributed, {"strategy": "torch", "evaluator": None}),
+    ("every member 1", ["every_member=1", "True or False"], experiment.parameter_server, {"every_member": 1}),
+    ("size and strategy", ["num_ps=0.5", "'tpu'"], experiment.distributed, {"num_ps": 0.5, "strategy": "tpu"}),
     ("no isolation", ["isolation"], experiment.mirrored, {"isolation": "none"}),
     ("inline", ["pool='inline'", "executors"], experiment.mirrored, {"pool": "inline"}),
     ("metric key", ["metric_key=3"], experiment.mirrored, {"metric_key": 3}),
@@ -393,6 +407,32 @@ def test_a_distributed_run_that_cannot_work_is_refused(
     error = refused(verb, alone, **given)
     assert [word for word in words if word not in str(error)] == [], str(error)
     assert not files_below(Path(project).parent)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"gpus_per_worker": 1}, ["unknown keyword gpus_per_worker", "distributed", "gpus_per_trial"]),
+        ({"cpus_per_worker": 1}, ["cpus_per_trial"]),
+        ({"num_workers": 2}, ["workers_per_trial"]),
+        ({"on_failure": "restart"}, ["on_failure", "leave it out"]),
+    ],
+)
+def test_a_search_takes_no_keyword_of_a_distributed_verb(given: dict[str, Any], words: list[str], project: str) -> None:
+    error = refused(grid, train, GRID, **given)
+    assert [word for word in words if word not in str(error)] == [], str(error)
+    assert len(error.problems) == 1
+
+
+@pytest.mark.parametrize("verb", [experiment.mirrored, experiment.parameter_server, experiment.distributed])
+def test_the_signature_of_a_distributed_verb_shows_its_keywords(verb: Callable[..., Any]) -> None:
+    parameters = inspect.signature(verb).parameters
+    shown = {name: parameters[name].default for name in MemberOptions.__annotations__}
+    assert shown == {name: getattr(Options(), name) for name in MemberOptions.__annotations__}
+    assert (shown["num_workers"], shown["gpus_per_worker"], shown["on_failure"]) == (None, 0, "fail")
+    assert not (TrialOptions.__annotations__.keys() - RunOptions.__annotations__.keys() - {"strategy"}) & set(
+        parameters
+    )
 
 
 def test_a_distributed_function_takes_no_arguments(project: str) -> None:

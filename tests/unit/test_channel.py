@@ -12,19 +12,22 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge, wait
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psutil
 import pytest
-from observe import eventually
+from observe import eventually, in_background
+from proxy import Proxy
 from spark_cluster import free_ports
 
 from hopslite.errors import InvalidArguments
-from hopslite.pool import _channel
+from hopslite.pool import _channel, _link
 from hopslite.pool._channel import ClientLink, Peer, Server
+from hopslite.pool._frames import pack
 
 ANY = range(1)
 
@@ -42,8 +45,9 @@ class Driver:
         self.peers.append(peer)
         self.messages.append(message)
 
-    def connect(self, key: bytes | None = None) -> ClientLink:
-        return ClientLink(self.server.address, self.server.key if key is None else key)
+    def connect(self, key: bytes | None = None, through: Proxy | None = None) -> ClientLink:
+        address = through.address if through else self.server.address
+        return ClientLink(address, self.server.key if key is None else key)
 
 
 @pytest.fixture
@@ -63,6 +67,67 @@ def good(driver: Driver) -> Iterator[ClientLink]:
     driver.peers[-1].send({"type": "answer"})
     assert link.receive() == {"type": "answer"}
     link.close()
+
+
+@pytest.fixture
+def proxy(driver: Driver) -> Iterator[Proxy]:
+    made = Proxy(driver.server.address)
+    yield made
+    made.close()
+
+
+def told(link: ClientLink) -> dict[str, Any]:
+    """The driver's next message."""
+    while (message := link.receive())["type"] == "beat":
+        pass
+    return message
+
+
+@contextlib.contextmanager
+def beating(link: ClientLink, seconds: float = 0.02) -> Iterator[None]:
+    """A thread that beats, as a slot's does."""
+    done = threading.Event()
+
+    def beat() -> None:
+        with contextlib.suppress(OSError):
+            while not done.wait(seconds):
+                link.send({"type": "beat"})
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def wire(link: ClientLink) -> Iterator[socket.socket]:
+    """The link's connection, for bytes that a link would not send."""
+    assert link._socket
+    with socket.socket(fileno=os.dup(link._socket.fileno())) as connection:
+        connection.settimeout(30)
+        yield connection
+
+
+@contextlib.contextmanager
+def authenticated(driver: Driver) -> Iterator[socket.socket]:
+    """A connection that knows the key and has said nothing yet."""
+    with raw(driver) as connection:
+        connection.settimeout(None)
+        link = Connection(os.dup(connection.fileno()))
+        answer_challenge(link, driver.server.key)
+        deliver_challenge(link, driver.server.key)
+        link.close()
+        connection.settimeout(30)
+        yield connection
+
+
+def answer(connection: socket.socket) -> dict[str, Any]:
+    with connection.makefile("rb") as stream:
+        (size,) = struct.unpack("!i", stream.read(4))
+        return dict(json.loads(stream.read(size)))
 
 
 def raw(driver: Driver) -> socket.socket:
@@ -92,16 +157,18 @@ def test_messages_go_both_ways_in_order(driver: Driver) -> None:
     assert [link.receive()["number"] for _ in range(500)] == list(range(500))
     link.close()
     eventually(lambda: driver.lost == [driver.peers[0]], "the lost peer")
+    assert driver.peers[0].leaves
 
 
 def test_a_big_message_arrives_whole(driver: Driver) -> None:
     link = driver.connect()
     text = "x" * (5 << 20)
     link.send({"type": "big", "text": text})
-    eventually(lambda: driver.messages, "the message")
-    assert driver.messages[0]["text"] == text
-    driver.peers[0].send({"type": "big", "text": text})
-    assert link.receive()["text"] == text
+    with in_background(lambda: told(link)) as reading:
+        eventually(lambda: driver.messages, "the message")
+        assert driver.messages[0]["text"] == text
+        driver.peers[0].send({"type": "big", "text": text})
+        assert reading.result()["text"] == text
     link.close()
 
 
@@ -116,7 +183,7 @@ def test_what_was_sent_before_closing_is_delivered() -> None:
     driver.server.close()
     for link in links:
         assert link.receive() == {"type": "exit"}
-        with pytest.raises((EOFError, OSError)):
+        with pytest.raises(EOFError):
             link.receive()
         link.close()
 
@@ -245,6 +312,17 @@ STRANGE = {
     "JSON, but no message": struct.pack("!i", 2) + b"[]",
     "JSON, but no type": struct.pack("!i", 2) + b"{}",
     "very deep JSON": struct.pack("!i", 200_000) + b"[" * 200_000,
+    "a message without a number": pack({"type": "ready"}),
+    "a message out of turn": pack({"type": "ready", "n": 2}),
+    "received what was never sent": pack({"type": "beat", "received": 1}),
+    "received less than nothing": pack({"type": "beat", "received": -1}),
+    "received something": pack({"type": "beat", "received": "all"}),
+}
+HELLOS = {
+    "no session": pack({"type": "hello", "received": 0}),
+    "a strange session": pack({"type": "hello", "session": [], "received": 0}),
+    "a new session with messages": pack({"type": "hello", "session": "x", "received": 3}),
+    "a session that has ended": pack({"type": "hello", "session": "x", "received": 3, "resumed": True}),
 }
 
 
@@ -253,12 +331,32 @@ def test_a_bad_frame_costs_only_its_sender(
     driver: Driver, good: ClientLink, sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = driver.connect()
-    with socket.socket(fileno=os.dup(bad.fileno())) as wire:
-        wire.settimeout(30)
-        wire.sendall(sent)
-        assert is_cut(wire)
+    with wire(bad) as connection:
+        connection.sendall(sent)
+        assert is_cut(connection)
     bad.close()
     assert driver.messages == []
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+@pytest.mark.parametrize("sent", {**STRANGE, **HELLOS}.values(), ids={**STRANGE, **HELLOS}.keys())
+def test_a_bad_hello_costs_only_its_sender(
+    driver: Driver, good: ClientLink, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with authenticated(driver) as connection:
+        connection.sendall(sent)
+        assert is_cut(connection)
+    assert driver.messages == []
+    assert driver.lost == []
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+def test_a_peer_that_says_no_hello_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_channel, "HANDSHAKE_SECONDS", 0.2)
+    driver = Driver()
+    with authenticated(driver) as connection:
+        assert is_cut(connection)
+    driver.server.close()
 
 
 @pytest.mark.parametrize("sent", STRANGE.values(), ids=STRANGE.keys())
@@ -277,21 +375,20 @@ def test_nothing_is_unpickled(driver: Driver, good: ClientLink, tmp_path: Path) 
             return (Path.touch, (tmp_path / "boom",))
 
     bad = driver.connect()
-    bad._link.send_bytes(pickle.dumps(Bomb()))
-    with socket.socket(fileno=os.dup(bad.fileno())) as wire:
-        wire.settimeout(30)
-        assert is_cut(wire)
+    bomb = pickle.dumps(Bomb())
+    with wire(bad) as connection:
+        connection.sendall(struct.pack("!i", len(bomb)) + bomb)
+        assert is_cut(connection)
     bad.close()
     assert not (tmp_path / "boom").exists()
 
 
 def test_half_a_frame_is_waited_for(driver: Driver) -> None:
     link = driver.connect()
-    frame = json.dumps({"type": "slow"}).encode()
-    frame = struct.pack("!i", len(frame)) + frame
-    with socket.socket(fileno=os.dup(link.fileno())) as wire:
+    frame = pack({"type": "slow", "n": 1})
+    with wire(link) as connection:
         for index in range(len(frame)):
-            wire.sendall(frame[index : index + 1])
+            connection.sendall(frame[index : index + 1])
     eventually(lambda: driver.messages == [{"type": "slow"}], "the message")
     link.close()
 
@@ -338,3 +435,351 @@ def test_closing_ends_the_thread_and_frees_the_port() -> None:
     eventually(lambda: set(threading.enumerate()) <= before, "all threads have ended")
     again = Driver(ports=range(port, port + 1))
     again.server.close()
+
+
+class TestWhatTheNetworkDoes:
+    @pytest.mark.parametrize("hard", [False, True], ids=["end", "reset"])
+    def test_a_cut_costs_nothing(self, driver: Driver, proxy: Proxy, hard: bool) -> None:
+        link = driver.connect(through=proxy)
+        link.send({"type": "ready"})
+        eventually(lambda: driver.messages, "a message")
+        [peer] = driver.peers
+        with beating(link):
+            proxy.cut(hard)
+            for number in range(10):
+                link.send({"type": "note", "number": number})
+                peer.send({"type": "reply", "number": number})
+            assert [told(link)["number"] for _ in range(10)] == list(range(10))
+            eventually(lambda: len(driver.messages) == 11, "ten messages more")
+        assert [message.get("number") for message in driver.messages] == [None, *range(10)]
+        assert proxy.accepted == 2
+        assert (set(driver.peers), driver.lost) == ({peer}, [])
+        link.close()
+
+    @pytest.mark.parametrize("reader", ["both", "beats only"])
+    def test_messages_arrive_once_and_in_order_through_a_network_that_breaks(
+        self, driver: Driver, proxy: Proxy, reader: str
+    ) -> None:
+        """With "beats only" the slot's main thread trains: until the end, only its beats touch the link."""
+        count = 2000
+        proxy.delay = 0.001
+        link = driver.connect(through=proxy)
+        link.send({"type": "ready"})
+        eventually(lambda: driver.peers, "the peer")
+        peer = driver.peers[0]
+        done = threading.Event()
+        random = Random(1)
+        cuts = 0
+
+        def cutter() -> None:
+            nonlocal cuts
+            while not done.wait(random.uniform(0.05, 0.4)):
+                proxy.cut(hard=random.random() < 0.5)
+                cuts += 1
+
+        def replies() -> list[int]:
+            return [told(link)["number"] for _ in range(count)]
+
+        def speak(say: Callable[[dict[str, Any]], None]) -> None:
+            for number in range(count):
+                say({"type": "note", "number": number, "text": "x" * random.randrange(2000)})
+                time.sleep(0.001)
+
+        with (
+            beating(link),
+            in_background(cutter),
+            in_background(lambda: speak(peer.send)) as driver_speaks,
+            in_background(lambda: speak(link.send)) as slot_speaks,
+        ):
+            try:
+                if reader == "both":
+                    assert replies() == list(range(count))
+                eventually(lambda: len(driver.messages) > count, "all messages")
+                slot_speaks.result()
+                driver_speaks.result()
+                if reader != "both":
+                    assert replies() == list(range(count))
+            finally:
+                done.set()
+        assert [message["number"] for message in driver.messages[1:]] == list(range(count))
+        assert driver.lost == []
+        assert cuts > 3 and proxy.accepted > 3
+        link.close()
+
+    def test_silence_of_the_network_changes_nothing(self, driver: Driver, proxy: Proxy) -> None:
+        link = driver.connect(through=proxy)
+        link.send({"type": "ready"})
+        eventually(lambda: driver.peers, "the peer")
+        with beating(link):
+            proxy.freeze()
+            link.send({"type": "note"})
+            driver.peers[0].send({"type": "reply"})
+            time.sleep(0.3)  # several beats
+            assert driver.messages == [{"type": "ready"}]
+            proxy.thaw()
+            assert told(link) == {"type": "reply"}
+            eventually(lambda: len(driver.messages) == 2, "the note")
+        assert proxy.accepted == 1
+        link.close()
+
+    def test_a_slot_that_comes_too_late_is_refused(
+        self, driver: Driver, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_link, "RECONNECT_SECONDS", 600.0)
+        link = driver.connect(through=proxy)
+        link.send({"type": "ready"})
+        eventually(lambda: driver.peers, "the peer")
+        monkeypatch.setattr(_channel, "RESUME_SECONDS", 0.3)
+        with in_background(lambda: told(link)) as reading:
+            proxy.down()
+            eventually(lambda: driver.lost == [driver.peers[0]], "the lost slot")
+            assert not driver.peers[0].leaves
+            driver.peers[0].send({"type": "too late"})
+            proxy.up()
+            with pytest.raises(EOFError):
+                reading.result()
+        with pytest.raises(OSError, match="over"):
+            link.send({"type": "note"})
+        with pytest.raises(OSError, match="over"):
+            link.send({"type": "beat"})
+        assert len(driver.lost) == 1
+        assert driver.messages == [{"type": "ready"}]
+        link.close()
+
+    def test_a_session_that_was_dropped_is_not_resumed(
+        self, driver: Driver, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its connection broke before the driver could say so."""
+        monkeypatch.setattr(_link, "RECONNECT_SECONDS", 600.0)
+        link = driver.connect(through=proxy)
+        link.send({"type": "ready"})
+        eventually(lambda: driver.peers, "the peer")
+        proxy.freeze()
+        driver.peers[0].cut()
+        eventually(lambda: driver.lost == [driver.peers[0]], "the lost slot")
+        proxy.cut()
+        proxy.thaw()
+        with in_background(lambda: told(link)) as reading, pytest.raises(EOFError):
+            reading.result()
+        assert proxy.accepted == 2
+        assert len(driver.lost) == 1
+        link.close()
+
+    def test_a_slot_that_is_dropped_learns_it_at_once(self, driver: Driver) -> None:
+        link = driver.connect()
+        link.send({"type": "ready"})
+        eventually(lambda: driver.peers, "the peer")
+        driver.peers[0].send({"type": "last"})
+        driver.peers[0].cut()
+        assert told(link) == {"type": "last"}
+        with pytest.raises(EOFError):
+            link.receive()
+        link.close()
+
+    def test_a_slot_gives_up_after_a_while(self, driver: Driver, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+        link = driver.connect(through=proxy)
+        monkeypatch.setattr(_link, "RECONNECT_SECONDS", 0.5)
+        proxy.down()
+        with in_background(lambda: told(link)) as reading, pytest.raises(EOFError):
+            reading.result()
+        assert link.over.is_set()
+        link.close()
+
+    def test_a_slot_that_is_refused_gives_up_sooner(self, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The machine is there, but nobody listens on it: the driver has ended."""
+        driver = Driver()
+        through = Proxy(driver.server.address)
+        link = driver.connect(through=through)
+        monkeypatch.setattr(_link, "RECONNECT_SECONDS", 600.0)
+        monkeypatch.setattr(_link, "REFUSED_SECONDS", 0.3)
+        through.close()
+        with in_background(lambda: told(link)) as reading, pytest.raises(EOFError):
+            reading.result()
+        link.close()
+        driver.server.close()
+
+    def test_a_stranger_in_the_drivers_place_is_refused(
+        self, driver: Driver, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another run's driver may have got the port."""
+        monkeypatch.setattr(_link, "RECONNECT_SECONDS", 600.0)
+        other = Driver()
+        link = driver.connect(through=proxy)
+        proxy.target = other.server.address
+        proxy.cut()
+        with in_background(lambda: told(link)) as reading, pytest.raises(EOFError):
+            reading.result()
+        assert other.messages == [] and other.lost == []
+        link.close()
+        other.server.close()
+
+    def test_the_newest_connection_of_a_session_counts(self, driver: Driver) -> None:
+        """The driver may learn late, or never, that the one before is broken."""
+        hello = {"type": "hello", "session": "s", "received": 0}
+        with authenticated(driver) as first, authenticated(driver) as second:
+            first.sendall(pack(hello) + pack({"type": "note", "n": 1}))
+            assert answer(first) == {"type": "welcome", "received": 0}
+            eventually(lambda: driver.messages, "the first message")
+            second.sendall(pack({**hello, "resumed": True}) + pack({"type": "note", "n": 2}))
+            assert answer(second) == {"type": "welcome", "received": 1}
+            assert is_cut(first)
+            eventually(lambda: len(driver.messages) == 2, "the second message")
+            assert len(set(driver.peers)) == 1
+            assert driver.lost == []
+
+    def test_a_lie_about_what_was_received_costs_only_the_liar(self, driver: Driver, good: ClientLink) -> None:
+        with authenticated(driver) as liar:
+            liar.sendall(pack({"type": "hello", "session": good._name, "received": 7, "resumed": True}))
+            assert is_cut(liar)
+        assert driver.lost == []
+
+    def test_what_cannot_be_dealt_with_ends_the_session(
+        self, driver: Driver, good: ClientLink, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        link = driver.connect()
+        driver.server._on_message, before = lambda peer, message: {}[message["type"]], driver.server._on_message
+        link.send({"type": "unheard of"})
+        with pytest.raises(EOFError):
+            told(link)
+        driver.server._on_message = before
+        eventually(lambda: driver.lost, "the lost slot")
+        assert "unheard of" in caplog.text
+        link.close()
+
+
+class TestSlots:
+    """What a slot relies on."""
+
+    def test_sending_never_waits_for_the_driver(self, driver: Driver) -> None:
+        link = driver.connect()
+        link.send({"type": "ready"})
+        eventually(lambda: driver.peers, "the peer")
+        awake = threading.Event()
+        driver.server._loop.call_soon_threadsafe(awake.wait, 120)  # it reads nothing
+
+        def speak() -> None:
+            for number in range(64):
+                link.send({"type": "note", "number": number, "text": "x" * (1 << 20)})
+                link.send({"type": "beat"})
+
+        try:
+            with in_background(speak) as speaking:
+                speaking.result()
+                assert len(driver.messages) == 1
+        finally:
+            awake.set()
+        with in_background(lambda: told(link)) as reading:
+            eventually(lambda: len(driver.messages) == 65, "all messages")
+            driver.peers[0].send({"type": "thanks"})
+            reading.result()
+        assert [message["number"] for message in driver.messages[1:]] == list(range(64))
+        link.close()
+
+    def test_what_was_acknowledged_is_forgotten(self, driver: Driver) -> None:
+        link = driver.connect()
+        for number in range(100):
+            link.send({"type": "note", "number": number})
+        eventually(lambda: len(driver.messages) == 100, "all messages")
+        [peer] = set(driver.peers)
+        for number in range(100):
+            peer.send({"type": "reply", "number": number})
+        for _ in range(100):
+            told(link)
+        ledgers = [link._ledger, peer._ledger]
+        assert [len(ledger._kept) for ledger in ledgers] == [100, 100]
+        with beating(link):
+            eventually(lambda: not any(ledger._kept or ledger._waiting for ledger in ledgers), "all is forgotten")
+        link.close()
+
+    def test_much_is_acknowledged_before_the_next_beat(self, driver: Driver) -> None:
+        link = driver.connect()
+        text = "x" * (1 << 18)
+        link.send({"type": "ready"})
+        eventually(lambda: driver.peers, "the peer")
+        [peer] = driver.peers
+
+        def look() -> bool:
+            return len(link._ledger._kept) < 20 and len(peer._ledger._kept) < 20
+
+        with in_background(lambda: [told(link) for _ in range(41)]) as reading:
+            for _ in range(40):
+                peer.send({"type": "reply", "text": text})
+                link.send({"type": "note", "text": text})
+            eventually(look, "the most is forgotten")
+            peer.send({"type": "last"})
+            reading.result()
+        link.close()
+
+    def test_a_message_that_the_beat_has_read_wakes_the_slot(self, driver: Driver) -> None:
+        link = driver.connect()
+        link.send({"type": "ready"})
+        eventually(lambda: driver.peers, "the peer")
+        driver.peers[0].send({"type": "run"})
+
+        def beaten() -> bool:
+            link.send({"type": "beat"})
+            return bool(link._inbox)
+
+        eventually(beaten, "a beat that reads the message")
+        links: list[Any] = [link]
+        assert wait(links, 0)
+        assert link.receive() == {"type": "run"}
+        while wait(links, 0):
+            assert link.receive() == {"type": "beat"}
+        link.close()
+
+    def test_a_slot_that_was_woken_is_not_held_up(self, driver: Driver) -> None:
+        """What woke it may have been read by a beat in between, and was nothing for it."""
+        link = driver.connect()
+        for _ in range(_channel.ACKNOWLEDGE_MESSAGES):
+            link.send({"type": "note"})
+        link.send({"type": "beat"})  # which the driver answers
+        links: list[Any] = [link]
+        assert wait(links, 60)
+        link.send({"type": "beat"})
+        with in_background(link.receive) as reading:
+            assert reading.result() == {"type": "beat"}
+        eventually(lambda: not (wait(links, 0) and link.receive()), "quiet")
+        link.close()
+
+    def test_waiting_for_messages_survives_the_connection(self, driver: Driver, proxy: Proxy) -> None:
+        """A slot waits for its link and its trial at once; the link's descriptor must be the same afterwards."""
+        link = driver.connect(through=proxy)
+        link.send({"type": "ready"})
+        eventually(lambda: driver.peers, "the peer")
+        links: list[Any] = [link]
+        woken: list[dict[str, Any]] = []
+
+        def loop() -> None:
+            while {"type": "run"} not in woken:
+                assert wait(links, 60)
+                woken.append(link.receive())
+
+        with in_background(loop) as looping:
+            proxy.down()
+            eventually(lambda: woken, "the slot is woken by the cut")
+            so_far = len(woken)
+            time.sleep(0.3)
+            assert len(woken) <= so_far + 1  # it does not spin while there is no connection
+            proxy.up()
+            driver.peers[0].send({"type": "run"})
+            looping.result()
+        link.close()
+
+    def test_closing_delivers_what_was_sent_and_ends_the_session(self, driver: Driver) -> None:
+        link = driver.connect()
+        link.send({"type": "note", "text": "x" * (5 << 20)})
+        link.close()
+        link.close()
+        eventually(lambda: driver.lost, "the end of the session")
+        assert [len(message["text"]) for message in driver.messages] == [5 << 20]
+
+    def test_closing_ends_the_search_for_the_driver(self, driver: Driver, proxy: Proxy) -> None:
+        before = set(threading.enumerate())
+        link = driver.connect(through=proxy)
+        proxy.down()
+        with contextlib.suppress(EOFError):
+            link.receive()
+        eventually(lambda: "hopslite-reconnect" in [t.name for t in threading.enumerate()], "a search")
+        link.close()
+        eventually(lambda: "hopslite-reconnect" not in [t.name for t in set(threading.enumerate()) - before], "its end")

@@ -41,7 +41,11 @@ class Driver:
         self.peers = [Peer() for _ in self.members]
         seats = {rank: Seat(peer, f"host{rank}", ()) for rank, peer in enumerate(self.peers)}  # type: ignore[arg-type]
         self.gang = Gang(
-            Spec("0000", {}, "/d", attempt=attempt), Layout(strategy, size, **times), self.members, seats, self.events.append
+            Spec("0000", {}, "/d", attempt=attempt),
+            Layout(strategy, size, **times),
+            self.members,
+            seats,
+            self.events.append,
         )
         self.gang.begin()
 

@@ -17,8 +17,8 @@ from hopslite import errors
 
 FRAMEWORKS = ("pyspark", "tensorflow", "torch", "mlflow", "pandas", "scipy", "tensorboard")
 ROOT = Path(hopslite.__file__).parents[1]
-PUBLIC = ("hopslite", *(f"hopslite.{name}" for name in hopslite.__all__))
-EXCEPTIONS = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, BaseException)]
+PUBLIC = ("hopslite", *(f"hopslite.{name}" for name in hopslite.__all__ if name != "report"))
+EXCEPTIONS = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, Exception)]
 
 
 def module_names() -> list[str]:
@@ -45,7 +45,19 @@ def test_importing_loads_no_framework(statement):
 
 
 def test_the_names_of_the_package_are_these():
-    assert hopslite.__all__ == ["devices", "errors", "experiment", "space", "tensorboard"]
+    assert hopslite.__all__ == [
+        "ablation",
+        "callbacks",
+        "devices",
+        "errors",
+        "experiment",
+        "maggy",
+        "report",
+        "space",
+        "stop",
+        "tensorboard",
+    ]
+    assert inspect.getdoc(hopslite.report)
     assert set(hopslite.__all__) <= set(dir(hopslite))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = hopslite.nothing

@@ -11,7 +11,7 @@ from hopslite._trial import Direction, Result, State
 from hopslite.errors import InvalidArguments
 from hopslite.search import Suggestion
 from hopslite.search.differential_evolution import DifferentialEvolution
-from hopslite.space import Space, choice, integer, loguniform, uniform
+from hopslite.space import Space, choice, integer, loguniform, uniform, when
 
 PLANE = Space({"x": uniform(-5, 5), "y": uniform(-5, 5)})
 LINE = re.compile(
@@ -245,6 +245,53 @@ def test_budget_and_generation_numbers() -> None:
 def test_unhashable_choices_of_odd_equality() -> None:
     space = Space({"layers": choice([[32], np.array([32, 16]), np.array([32, 8]), {"n": 1}]), "x": integer(1, 3)})
     assert len(run(DifferentialEvolution(space), lambda layers, x: float(len(layers) + x))) <= 12
+
+
+BRANCHES: dict[str, Any] = {"c": choice(["a", "b", "c"]), "x": uniform(0, 1), "y": uniform(0, 1)}
+BRANCHES |= {f"{c}{n}": when("c", c, uniform(0, 1)) for c in "abc" for n in (1, 2)}
+
+
+def branches(c: str, x: float, y: float, **own: float) -> float:
+    assert set(own) == {f"{c}1", f"{c}2"}
+    best = {"a": 0.2, "b": 0.5, "c": 0.8}[c]
+    return (x - 0.3) ** 2 + (y - 0.8) ** 2 + sum((v - best) ** 2 for v in own.values()) + 0.3 * (c != "b")
+
+
+def test_finds_the_optimum_of_a_branch() -> None:
+    space = Space(BRANCHES)
+    best = []
+    for seed in range(10):
+        search = DifferentialEvolution(space, direction=Direction.MIN, generations=29, population=10, seed=seed)
+        trials = run(search, branches)
+        assert len(trials) == 300  # what is known already is drawn again
+        assert len({tuple(suggestion.params.items()) for suggestion, _ in trials}) == 300
+        best.append(min(metric for _, metric in trials if metric is not None))
+    assert np.median(best) < 1e-3
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+@pytest.mark.parametrize("slots", [1, 4, 40])
+def test_conditional_and_stepped_spaces_are_used_up_without_repeats(slots: int, synchronous: bool) -> None:
+    space = Space(
+        {
+            "n": integer(1, 8, log=True),
+            "kernel": when("n", [2, 3], uniform(0.1, 0.3, step=0.1)),
+            "c": when("kernel", 0.2, choice(["x", "y"])),
+        }
+    )
+    search = DifferentialEvolution(space, generations=20, population=6, synchronous=synchronous)
+    trials = run(search, lambda **params: float(len(params)), slots)
+    assert len({tuple(s.params.items()) for s, _ in trials}) == len(trials) == space.size == 6 + 2 * 4
+    assert search.done and search.total == 14
+
+
+@pytest.mark.parametrize("slots", [1, 8])
+def test_a_branch_without_parameters_does_not_use_up_the_budget(slots: int) -> None:
+    space = Space({"c": choice(["plain", "tuned"]), "x": when("c", "tuned", uniform(0, 1))})
+    search = DifferentialEvolution(space, generations=9, population=10)
+    trials = run(search, lambda c, x=0.5: x, slots)
+    assert len(trials) == 100
+    assert sum(suggestion.params["c"] == "plain" for suggestion, _ in trials) == 1
 
 
 def test_candidates_stay_inside_with_the_largest_mutation() -> None:

@@ -14,7 +14,7 @@ from hopslite.search import Search
 from hopslite.search.fixed import Fixed
 from hopslite.search.grid import Grid
 from hopslite.search.random import Random
-from hopslite.space import Space, choice, integer, uniform
+from hopslite.space import Space, choice, integer, uniform, when
 
 
 def asked(search: Search) -> list[dict[str, Any]]:
@@ -80,6 +80,61 @@ def test_random_combinations_are_equally_likely() -> None:
             counts[key] = counts.get(key, 0) + 1
     assert len(counts) == 6
     assert all(140 < count < 260 for count in counts.values())  # 200 expected, standard deviation 13
+
+
+BRANCHES = Space(
+    {
+        "net": choice(["mlp", "cnn"]),
+        "kernel": when("net", "cnn", integer(1, 30)),
+        "rate": when("net", "cnn", uniform(0.0, 0.5, step=0.1)),
+    }
+)
+
+
+def test_grid_runs_each_combination_of_a_conditional_space_once() -> None:
+    grid = Grid(BRANCHES)
+    found = asked(grid)
+    assert grid.total == len(found) == 1 + 30 * 6
+    assert found[:3] == [
+        {"net": "mlp"},
+        {"net": "cnn", "kernel": 1, "rate": 0.0},
+        {"net": "cnn", "kernel": 1, "rate": 0.1},
+    ]
+    assert len({tuple(params.items()) for params in found}) == len(found)
+
+
+@pytest.mark.parametrize("samples", [50, 181, 500])
+def test_random_in_a_conditional_space_has_no_repeats_and_takes_all_there_are(samples: int) -> None:
+    for seed in range(5):
+        search = Random(BRANCHES, samples=samples, seed=seed)
+        found = {tuple(params.items()) for params in asked(search)}
+        assert len(found) == search.total == min(samples, 181)
+        assert bool(search.notes()) == (samples > 181)
+
+
+def test_random_draws_the_values_of_a_parent_equally_often() -> None:
+    first = [asked(Random(BRANCHES, samples=1, seed=seed))[0]["net"] for seed in range(400)]
+    assert 150 < first.count("mlp") < 250  # 200 expected, standard deviation 10; 2 if each combination were as likely
+
+
+def test_random_keeps_the_shares_of_a_logarithmic_integer_as_long_as_it_can() -> None:
+    space = Space({"n": integer(1, 9999, log=True)})
+    first = [asked(Random(space, samples=1, seed=seed))[0]["n"] for seed in range(400)]
+    assert 60 < sum(value < 10 for value in first) < 140  # 100 expected, standard deviation 9
+    for seed in range(3):
+        found = [
+            params["n"] for params in asked(Random(Space({"n": integer(1, 999, log=True)}), samples=999, seed=seed))
+        ]
+        assert sorted(found) == list(range(1, 1000))
+
+
+def test_random_reaches_combinations_of_the_smallest_shares() -> None:
+    deep: dict[str, Any] = {"c0": choice([0, 1])}
+    deep |= {f"c{n}": when(f"c{n - 1}", 1, choice([0, 1])) for n in range(1, 20)}
+    space = Space(deep | {"n": when("c19", 1, integer(1, 10**12))})
+    found = asked(Random(space, samples=200))
+    assert len({tuple(params.items()) for params in found}) == 200
+    assert sum("n" in params for params in found) >= 200 - 20
 
 
 def test_random_covers_a_reversed_interval() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from hopslite._trial import Spec
-from hopslite.pool import Resources
+from hopslite.pool import Resources, _session
 from hopslite.pool.spark import Spark
 
 
@@ -20,9 +21,15 @@ class Peer:
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
+        self.ended = self.leaves = False
 
     def send(self, message: dict[str, Any]) -> None:
         self.sent.append(message)
+
+    def drop(self) -> None:
+        self.ended = True
+
+    cut = drop
 
 
 def pool_of(slots: int) -> tuple[Spark, list[Peer]]:
@@ -31,13 +38,13 @@ def pool_of(slots: int) -> tuple[Spark, list[Peer]]:
     pool._resources = Resources(parallelism=slots)
     pool._cluster = SimpleNamespace(context=SimpleNamespace(_jsc=object()), local=False)  # type: ignore[assignment]
     pool._inbox, pool._lock, pool._closed = queue.SimpleQueue(), threading.Lock(), threading.Event()
-    pool._idle, pool._busy, pool._connected = deque(), {}, set()
+    pool._idle, pool._busy, pool._connected, pool._seated, pool._astray = deque(), {}, set(), {}, set()
     pool._wanted = pool._capacity = slots
     pool._next_resize = 0.0
     pool._slots = {index: threading.current_thread() for index in range(slots)}
     peers = [Peer() for _ in range(slots)]
-    for peer in peers:
-        pool._on_message(peer, {"type": "ready"})  # type: ignore[arg-type]
+    for index, peer in enumerate(peers):
+        pool._on_message(peer, {"type": "ready", "slot": index})  # type: ignore[arg-type]
     return pool, peers
 
 
@@ -53,6 +60,7 @@ def test_idle_slots_are_given_back_once() -> None:
     assert let_go(peers) == 2
     assert (pool.free, pool.size) == (6, 6)
     for peer in [peer for peer in peers if peer.sent]:
+        peer.leaves = True
         pool._on_lost(peer)  # type: ignore[arg-type]
     pool.want(6)
     assert let_go(peers) == 2
@@ -78,3 +86,57 @@ def test_without_an_idle_slot_a_trial_is_refused(lost_too: bool) -> None:
     said = list(peers[0].sent)
     assert not pool.submit(Spec("0001", {}, "/p"))
     assert peers[0].sent == said
+
+
+def test_a_slot_that_spark_has_started_again_takes_the_place_of_the_one_before() -> None:
+    """Its connection may still be awaited; what ran there is known to be lost now."""
+    pool, peers = pool_of(2)
+    again = Peer()
+    pool._on_message(again, {"type": "ready", "slot": 1})  # type: ignore[arg-type]
+    assert [peer.ended for peer in (*peers, again)] == [False, True, False]
+
+
+def test_the_job_of_a_slot_that_is_given_up_is_ended_once() -> None:
+    """It may hang, and holds a core; one that leaves, or whose job has ended or was begun again, is left alone."""
+    pool, peers = pool_of(4)
+    ended: list[str] = []
+    pool._cluster.context.cancelJobsWithTag = ended.append
+    pool._group = "run"
+    peers[1].leaves = True
+    pool._on_message(Peer(), {"type": "ready", "slot": 2})  # type: ignore[arg-type]
+    pool._unseat(3)
+    for peer in peers:
+        pool._on_lost(peer)  # type: ignore[arg-type]
+    for _ in range(2):
+        pool.want(4)
+    assert ended == ["run-slot-0"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_when_sparks_job_has_ended_its_slot_is_not_awaited(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, peers = pool_of(2)
+    pool._cluster.context.setJobGroup = pool._cluster.context.addJobTag = lambda *args, **kwargs: None
+    pool._group = pool._label = "group"
+
+    def job(index: int) -> list[str]:
+        assert not peers[index].ended
+        if fails:
+            pool._closed.set()  # not again
+            raise RuntimeError("the executor was lost")
+        return []
+
+    monkeypatch.setattr(pool, "_run_job", job)
+    pool._keep_slot(1)
+    assert [peer.ended for peer in peers] == [False, True]
+
+
+@pytest.mark.parametrize(("up", "wanted", "found"), [(0, None, 3), (60, None, 1), (60, 3, 3)])
+def test_executors_of_a_young_application_are_waited_for(
+    up: float, wanted: int | None, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They register one after the other; of one that has been up for long those that are there are all."""
+    monkeypatch.setattr(_session, "SETTLED_SECONDS", 0.5)
+    cluster = _session.Cluster.__new__(_session.Cluster)
+    cluster.context = SimpleNamespace(startTime=(time.time() - up) * 1000)
+    counts = iter([1, 2])
+    assert cluster._settled(lambda: next(counts, 3), wanted) == found

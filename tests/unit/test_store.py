@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -429,6 +430,236 @@ class TestJournal:
         assert second.data["params"]["x"] == 0.5
         spec = Spec("0001", {"x": 1}, "dir", 2, 1)
         assert Spec.from_json({**spec.to_json(), "of a newer version": 1}) == spec
+
+
+FILLED = b"\0" * 4096
+
+
+class TestRepair:
+    @pytest.fixture
+    def two(self, run: RunDir) -> RunDir:
+        """A run whose journal has a segment of 20 events."""
+        writer = JournalWriter(run)
+        for number in range(20):
+            writer.append(event(number, "é" * (number % 5)))
+        writer.close()
+        return run
+
+    def test_a_sound_journal_stays_as_it_is(self, two: RunDir) -> None:
+        assert journal.repair(two) is None
+        assert journal.repair(two) is None
+        assert events(two) == [event(n, "é" * (n % 5)) for n in range(20)]
+
+    def test_no_journal_is_nothing_to_repair(self, run: RunDir) -> None:
+        assert journal.repair(run) is None
+        assert run.list("journal") == []
+
+    def test_a_segment_cut_at_any_byte(self, two: RunDir) -> None:
+        (name,) = (f"journal/{each}" for each in two.list("journal"))
+        data = two.read_bytes(name)
+        written = [event(n, "é" * (n % 5)) for n in range(20)]
+        ends = [len(b"".join(data.splitlines(keepends=True)[:n])) for n in range(21)]
+        for cut in range(ends[18], ends[20] + 1):
+            for each in two.list("journal"):
+                two.fs.rm_file(two._at(f"journal/{each}"))
+            two.write_bytes(name, data[:cut])
+            whole = max(n for n in range(21) if cut >= ends[n] - 1)  # all but the end of its line is an event, too
+            torn = cut - ends[whole] if cut > ends[whole] else 0
+            said = journal.repair(two)
+            assert events(two) == written[:whole], cut
+            if torn:
+                assert said == (
+                    f"the journal's last line was torn and is dropped: {torn} byte{'s' * (torn > 1)} of {name}"
+                )
+            else:
+                assert said is None, cut
+            assert journal.repair(two) is None
+            again = JournalWriter(two)
+            again.append(event(99))
+            again.close()
+            reader = JournalReader(two)
+            assert list(reader.new()) == [*written[:whole], event(99)], cut
+            assert reader.damage is None
+
+    @pytest.mark.parametrize("repaired", [True, False])
+    @pytest.mark.parametrize(
+        ("tail", "kept", "lines"),
+        [
+            (FILLED, 0, 1),
+            (FILLED + event(20).to_line().encode() + b"\n", 1, 0),
+            (b'\xff\x00rubbish\n[1, 2]\n\n{}\n"text"\n', 0, 4),
+            (b'{"kind": 1, "time": 2}\n', 0, 1),
+            (b"[" * 100_000 + b"\n", 0, 1),
+            (b"rubbish\n" + event(20).to_line().encode() + b"\nrub", 1, 2),
+            (b"\r\n\n", 0, 0),
+        ],
+    )
+    def test_what_is_no_event_is_dropped(self, two: RunDir, tail: bytes, kept: int, lines: int, repaired: bool) -> None:
+        two.write_bytes("journal/000001.jsonl", two.read_bytes("journal/000001.jsonl") + tail)
+        said = journal.repair(two) if repaired else None
+        again = JournalWriter(two)
+        again.append(event(99))
+        again.close()
+        expected = [event(n, "é" * (n % 5)) for n in range(20)] + [event(20)] * kept + [event(99)]
+        reader = JournalReader(two)
+        assert list(reader.new()) == expected
+        if repaired:
+            assert reader.damage is None
+            assert (said is None) == (lines == 0)
+            assert lines < 2 or f"{lines} lines" in str(said)
+        else:
+            zeros = tail == FILLED  # room that was never written is no loss
+            assert (reader.damage is None) == (lines == 0 or zeros)
+            assert lines < 2 or f"{lines} lines" in str(reader.damage)
+
+    def test_garbage_in_an_earlier_segment_is_passed_over_and_told(self, two: RunDir) -> None:
+        lines = two.read_bytes("journal/000001.jsonl").splitlines(keepends=True)
+        two.write_bytes("journal/000001.jsonl", b"".join([*lines[:5], b"x" * 50 + b"\n", *lines[6:]]))
+        two.write_bytes("journal/000002.jsonl", event(20).to_line().encode() + b"\n")
+        assert journal.repair(two) is None
+        reader = JournalReader(two)
+        assert [e.data["value"] for e in reader.new()] == [0, 1, 2, 3, 4, *range(6, 21)]
+        assert reader.damage == (
+            "the journal is damaged: 1 line (50 bytes) of journal/000001.jsonl cannot be read and is passed over"
+        )
+
+    def test_strange_files_are_no_segments(self, two: RunDir) -> None:
+        for name in ("000007.jsonl.abcd.tmp", "notes.txt", "7.jsonl", "x00009.jsonl", "000003.json", "٠٠٠٠٠٩.jsonl"):
+            two.write_bytes(f"journal/{name}", b"rubbish")
+        two.write_bytes("journal/1000000.jsonl", event(20).to_line().encode() + b"\n")
+        two.write_bytes("journal/999999.jsonl", event(19).to_line().encode() + b"\n")
+        again = JournalWriter(two)
+        again.append(event(21))
+        again.close()
+        assert "1000001.jsonl" in two.list("journal")
+        assert [e.data["value"] for e in events(two)] == [*range(20), 19, 20, 21]
+
+    @pytest.mark.parametrize("first", ["old", "new"])
+    def test_a_writer_of_before_is_shut_out(self, run: RunDir, first: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(journal, "FLUSH_SECONDS", 0.01)
+        monkeypatch.setattr(journal, "SEGMENT_BYTES", 2000)
+        old = JournalWriter(run)
+        old.append(event(0))
+        eventually(lambda: events(run), "the first event")
+        assert journal.repair(run) is None
+
+        def late() -> None:
+            for number in range(100, 200):
+                old.append(event(number, "x" * 100))
+                if number % 10 == 0:
+                    time.sleep(0.02)  # several flushes, and more than a segment
+            failure = old.close()
+            assert isinstance(failure, StoreError)
+            assert "another driver" in str(failure)
+
+        if first == "old":
+            late()
+        new = JournalWriter(run)
+        new.append(event(1))
+        eventually(lambda: len(events(run)) == 2, "the second event")
+        if first == "new":
+            late()
+        new.append(event(2))
+        assert new.close() is None
+        assert events(run) == [event(0), event(1), event(2)]
+
+    def test_a_write_that_only_seemed_to_fail_is_not_repeated(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(journal, "FLUSH_SECONDS", 0.01)
+        run = RunDir(f"memory://{uuid.uuid4().hex}")
+        create, fail = run.create, [True]
+
+        def create_and_fail(name: str, data: bytes) -> bool:
+            made = create(name, data)
+            if fail:
+                raise OSError(fail.pop())
+            return made
+
+        monkeypatch.setattr(run, "create", create_and_fail)
+        writer = JournalWriter(run)
+        writer.append(event(0))
+        eventually(lambda: not fail, "the failure")
+        writer.append(event(1))
+        assert writer.close() is None
+        assert events(run) == [event(0), event(1)]
+
+    def test_events_read_before_a_failure_are_not_lost(self, two: RunDir) -> None:
+        two.write_bytes("journal/000002.jsonl", event(20).to_line().encode() + b"\n")
+        reader = JournalReader(two)
+        contents = reader._contents
+
+        def failing(numbers: list[int]) -> Iterator[bytes]:
+            yield from itertools.islice(contents(numbers), sound)
+            raise OSError("out of order")
+
+        with pytest.MonkeyPatch.context() as broken:
+            broken.setattr(reader, "_contents", failing)
+            sound = 1
+            assert len(list(reader.new())) == 20
+            sound = 0
+            with pytest.raises(OSError, match="out of order"):
+                list(reader.new())
+        assert list(reader.new()) == [event(20)]
+
+    def test_drivers_killed_at_any_moment(self, tmp_path: Path) -> None:
+        """Each repairs and goes on where the one before was; one reader follows them all."""
+        run = Project(str(tmp_path / "p")).new_run("x")[2]
+        seed = uuid.uuid4().int % 2**32
+        rounds = 60
+        reader, seen = JournalReader(run), list[Event]()
+        drivers = subprocess.Popen([sys.executable, "-c", KILLED, run.url, str(rounds), str(seed)])
+        while drivers.poll() is None:
+            seen += reader.new()
+        assert drivers.returncode == 0
+        journal.repair(run)
+        seen += reader.new()
+        final = JournalReader(run)
+        found = list(final.new())
+        assert final.damage is None, seed
+        assert [e.data["value"] for e in found] == list(range(len(found))), seed
+        assert seen == found, seed
+        assert len(found) > rounds
+
+
+# Children that write until they are killed. Each write goes out in small pieces, so that many kills tear a line.
+KILLED = """
+import os, random, signal, sys, time
+from hopslite._trial import Event
+from hopslite.store import JournalReader, JournalWriter, RunDir, journal
+
+url, rounds, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+random.seed(seed)
+journal.FLUSH_SECONDS, journal.SEGMENT_BYTES = 0.001, 20_000
+write = os.write
+
+def slowly(file, data):
+    time.sleep(0.0002)
+    return write(file, data[:100])
+
+def work():
+    journal.os.write = slowly
+    run = RunDir(url)
+    journal.repair(run)
+    number = sum(1 for _ in JournalReader(run).new())
+    writer = JournalWriter(run)
+    while True:
+        writer.append(Event("report", float(number), "0000", {"value": number, "text": "x" * (number % 700)}))
+        number += 1
+        if number % 5 == 0:
+            time.sleep(0.002)
+
+for _ in range(rounds):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        finally:
+            os._exit(1)
+    time.sleep(random.random() ** 2 * 0.15)
+    os.kill(pid, signal.SIGKILL)
+    ended = os.waitpid(pid, 0)[1]
+    if not os.WIFSIGNALED(ended):
+        sys.exit("a driver ended by itself")
+"""
 
 
 class TestSnapshot:

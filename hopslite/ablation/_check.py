@@ -1,0 +1,60 @@
+"""A look at the base model before any trial starts, in a process of its own: the driver loads no framework."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cloudpickle
+
+from ._parts import Group
+
+__all__ = ["model_problems"]
+
+log = logging.getLogger(__name__)
+
+SECONDS = 120.0
+LIBRARIES = ("keras", "tf_keras", "tensorflow")
+
+
+def model_problems(generator: Callable[..., Any], groups: Sequence[Group]) -> list[str]:
+    """Why some of the groups of layers cannot be left out of the model; nothing when all can, or nobody can say.
+
+    The driver may lack Keras or the files that the generator reads: then the trials find out.
+    """
+    if not groups or not any(importlib.util.find_spec(name) for name in LIBRARIES):
+        return []
+    try:
+        payload = cloudpickle.dumps((generator, list(groups)))
+    except Exception:  # noqa: BLE001 - the verb says so, with the culprit's name
+        return []
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
+        "CUDA_VISIBLE_DEVICES": "",  # GPUs are the trials'
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "hopslite.ablation._keras"],
+            input=payload,
+            capture_output=True,
+            env=environment,
+            timeout=SECONDS,
+            check=False,
+        )
+        found: list[str] = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        log.warning("the base model took more than %g s to build; its layers are checked in the trials", SECONDS)
+    except ValueError:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        said = lines[-1] if lines else f"exit code {done.returncode}"
+        log.warning("the base model cannot be built here (%s); its layers are checked in the trials", said)
+    else:
+        return found
+    return []

@@ -1,0 +1,368 @@
+"""Going on with a run that broke off. Drivers that are killed for real are in tests/cluster/test_resume.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hopslite
+from hopslite import experiment, space
+from hopslite._trial import Event
+from hopslite.errors import InvalidArguments, ReplayError, ResumeError, RunInterrupted, RunIsRunning, TrialFailed
+from hopslite.store import JournalReader, JournalWriter, RunDir
+from hopslite.store.sessions import claim
+
+SPACE = {"x": [0.0, 1.0], "n": [1, 4]}
+Ran = list[tuple[float, int]]
+
+
+@pytest.fixture(autouse=True)
+def _project(project: str) -> None:
+    """Every run here is in the test's own project."""
+
+
+def breaking(ran: Path, at: int) -> Callable[..., float]:
+    """A training function that interrupts its run at its call number `at`, the first time that it comes there."""
+
+    def train(x: float, n: int) -> float:
+        with open(ran, "a", encoding="utf-8") as file:
+            file.write(f"{x} {n}\n")
+        with open(ran, encoding="utf-8") as file:
+            if len(file.readlines()) == at:
+                raise KeyboardInterrupt
+        for step in range(5):
+            hopslite.report(x * step, step)
+        if n == 3:
+            raise ValueError("no threes")
+        return x * n
+
+    return train
+
+
+def calls(ran: Path) -> Counter[str]:
+    return Counter(ran.read_text().splitlines())
+
+
+def search(fn: Callable[..., Any], **changes: Any) -> experiment.Run:
+    options: dict[str, Any] = {"num_trials": 12, "name": "s", "seed": 7, "pool": "inline", "display": False}
+    given = {"space": SPACE, **options, **changes}
+    return experiment.search(fn, given.pop("space"), **given)
+
+
+def broken_off(fn: Callable[..., Any], **changes: Any) -> RunInterrupted:
+    with pytest.raises(RunInterrupted) as stopped:
+        search(fn, **changes)
+    return stopped.value
+
+
+def records(run: experiment.Run) -> list[Event]:
+    return list(JournalReader(RunDir(run.logdir)).new())
+
+
+@pytest.mark.parametrize("algorithm", ["random", "differential_evolution", "tpe", "asha", "hyperband"])
+def test_what_had_finished_is_not_run_again_and_the_end_is_that_of_a_run_that_did_not_break(
+    tmp_path: Path, algorithm: str
+) -> None:
+    def train(x: float, n: int, budget: float = 1.0) -> float:
+        return broken(x, n) + budget / 1000
+
+    broken = breaking(tmp_path / "ran", at=8)
+    whole = breaking(tmp_path / "whole", at=-1)
+    changes: dict[str, Any] = {"algorithm": algorithm, "stopper": None if algorithm == "asha" else "median"}
+    stopped = broken_off(train, **changes)
+    assert sum(count for state, count in stopped.result.counts.items() if state != "KILLED") == 7
+    run = search(train, resume="auto", **changes)
+    broken = whole  # the same function to all appearance, as it would have run without a break
+    unbroken = search(train, **changes)
+    assert run.run_id == stopped.run_id
+    assert run.state == "FINISHED"
+    assert [trial.id for trial in run.trials] == [trial.id for trial in unbroken.trials]
+    assert calls(tmp_path / "ran").total() == len(run.trials) + 1  # the one that was interrupted
+    if algorithm != "tpe":  # which draws anew after a resume, see docs/faults.md
+        assert [trial.params for trial in run.trials] == [trial.params for trial in unbroken.trials]
+        assert [trial.state for trial in run.trials] == [trial.state for trial in unbroken.trials]
+
+
+def test_a_run_can_break_off_again_and_again(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+
+    def train(x: float, n: int) -> float:
+        with open(ran, "a", encoding="utf-8") as file:
+            file.write(f"{x} {n}\n")
+        if len(ran.read_text().splitlines()) % 3 == 0:
+            raise KeyboardInterrupt
+        return x
+
+    ids = set()
+    for _ in range(20):
+        try:
+            run = search(train, resume="auto")
+        except RunInterrupted as stopped:
+            ids.add(stopped.run_id)
+            continue
+        ids.add(run.run_id)
+        break
+    assert len(ids) == 1
+    assert [trial.id for trial in run.trials] == [f"{number:04d}" for number in range(12)]
+    ends = Counter(e.trial for e in records(run) if e.kind == "ended" and e.data["state"] == "FINISHED")
+    assert ends == Counter({f"{number:04d}": 1 for number in range(12)})
+
+
+def test_by_its_id_a_run_goes_on_with_the_function_that_is_stored(tmp_path: Path) -> None:
+    stopped = broken_off(breaking(tmp_path / "ran", at=5), name="by id", description="text", tags={"a": "b"})
+    run = experiment.resume(stopped.run_id, pool="inline", display=False)
+    assert (run.run_id, run.name, run.verb, run.description, run.tags) == (
+        stopped.run_id,
+        "by id",
+        "search",
+        "text",
+        {"a": "b"},
+    )
+    assert len(run.trials) == 12
+    assert calls(tmp_path / "ran").total() == 13
+    record = json.loads((Path(run.logdir) / "run.json").read_text())
+    assert record["state"] == "FINISHED"
+    assert record["session"] == 2
+
+
+def test_failed_trials_are_run_again_only_on_demand(tmp_path: Path) -> None:
+    flag = tmp_path / "mended"
+
+    def train(x: float, n: int) -> float:
+        if n == 3 and not flag.exists():
+            raise ValueError("no threes")
+        return x
+
+    run = search(train)
+    failed = run.counts["FAILED"]
+    assert failed
+    flag.touch()
+    assert experiment.resume(run.run_id, pool="inline", display=False).counts["FAILED"] == failed
+    again = experiment.resume(run.run_id, retry_failed=True, pool="inline", display=False)
+    assert again.counts["FINISHED"] == 12
+    third = experiment.resume(run.run_id, retry_failed=True, pool="inline", display=False)
+    assert [(t.id, t.state, t.metric, t.params) for t in third.trials] == [
+        (t.id, t.state, t.metric, t.params) for t in again.trials
+    ]
+
+
+def test_a_run_whose_trials_all_failed_can_be_taken_up_when_the_cause_is_gone(tmp_path: Path) -> None:
+    def train(x: float, n: int) -> float:
+        return float((tmp_path / "data").read_text())
+
+    with pytest.raises(TrialFailed) as error:
+        search(train)
+    (tmp_path / "data").write_text("0.5")
+    run = search(train, resume="auto", retry_failed=True)
+    assert run.run_id == error.value.run_id
+    assert run.counts["FINISHED"] == 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"space": {"x": [0.0, 2.0], "n": [1, 4]}}, "x: high was 1.0, now 2.0"),
+        ({"space": {"x": [0.0, 1.0], "n": [1, 4], "m": [1, 2]}}, "m "),
+        ({"direction": "min"}, "the direction was MAX, now it is MIN"),
+    ],
+)
+def test_another_search_is_refused_by_name_and_begins_anew_by_force(
+    tmp_path: Path, changes: dict[str, Any], named: str
+) -> None:
+    def train(x: float, n: int, m: int = 0) -> float:
+        return float(n)
+
+    run = search(train)
+    with pytest.raises(InvalidArguments, match=named):
+        search(train, resume=run.run_id, **changes)
+    forced = search(train, resume=run.run_id, force=True, **changes)
+    assert forced.run_id == run.run_id
+    assert {trial.id for trial in run.trials} <= {trial.id for trial in forced.trials}
+    after = experiment.resume(run.run_id, pool="inline", display=False)
+    assert [(t.id, t.metric) for t in after.trials] == [(t.id, t.metric) for t in forced.trials]
+
+
+def test_by_force_a_grid_grows_and_runs_only_what_is_new(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+
+    def train(x: float, n: int) -> float:
+        with open(ran, "a", encoding="utf-8") as file:
+            file.write(f"{x} {n}\n")
+        return x * n
+
+    options: dict[str, Any] = {"name": "g", "pool": "inline", "display": False}
+    run = experiment.grid_search(train, {"x": [0.0, 1.0], "n": [1, 2]}, **options)
+    more = experiment.grid_search(train, {"x": [0.0, 1.0, 2.0], "n": [1, 2]}, resume=run.run_id, force=True, **options)
+    assert calls(ran) == Counter([f"{x} {n}" for x in (0.0, 1.0, 2.0) for n in (1, 2)])
+    assert more.best_params == {"x": 2.0, "n": 2}
+
+
+def test_a_random_search_can_be_made_longer(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    run = search(breaking(ran, at=-1), num_trials=5, seed=None)
+    longer = search(breaking(ran, at=-1), num_trials=9, seed=None, resume=run.run_id)
+    assert [trial.params for trial in longer.trials[:5]] == [trial.params for trial in run.trials]
+    assert len(longer.trials) == 9
+    assert calls(ran).total() == 9
+
+
+def test_another_function_is_refused_with_the_difference_and_taken_by_force(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    stopped = broken_off(breaking(ran, at=4))
+
+    def other(x: float, n: int) -> float:
+        return -x - 1
+
+    for call in (
+        lambda: experiment.resume(stopped.run_id, other, pool="inline", display=False),
+        lambda: search(other, resume=stopped.run_id),
+    ):
+        with pytest.raises(InvalidArguments, match="its lines have changed"):
+            call()
+    run = experiment.resume(stopped.run_id, other, force=True, pool="inline", display=False)
+    assert sum(1 for trial in run.trials if (trial.metric or 0) < 0) == 12 - 3
+
+
+def test_auto_begins_a_new_run_when_there_is_none_to_go_on_with(capsys: pytest.CaptureFixture[str]) -> None:
+    def train(x: float, n: int) -> float:
+        return x
+
+    first = search(train, resume="auto", display=True)
+    assert "no unfinished run" in "".join(capsys.readouterr())
+    assert search(train, resume="auto").run_id != first.run_id  # that one has finished
+
+
+def test_a_run_on_which_a_driver_works_is_refused(tmp_path: Path) -> None:
+    stopped = broken_off(breaking(tmp_path / "ran", at=3))
+    session = claim(RunDir(stopped.logdir))
+    with pytest.raises(RunIsRunning, match="this process"):
+        experiment.resume(stopped.run_id, pool="inline", display=False)
+    session.release()
+    assert len(experiment.resume(stopped.run_id, pool="inline", display=False).trials) == 12
+
+
+def test_an_error_before_the_run_goes_on_leaves_it_to_others(tmp_path: Path) -> None:
+    stopped = broken_off(breaking(tmp_path / "ran", at=3))
+    with pytest.raises(InvalidArguments):
+        experiment.resume(stopped.run_id, lambda x: x, pool="inline", display=False)
+    with pytest.raises(InvalidArguments, match="parallelism"):
+        experiment.resume(stopped.run_id, parallelism=3, pool="inline", display=False)
+    assert experiment.resume(stopped.run_id, pool="inline", display=False).state == "FINISHED"
+
+
+def test_what_cannot_be_resumed_says_why(tmp_path: Path) -> None:
+    run = search(lambda x, n: x)
+    folder = Path(run.logdir)
+    with pytest.raises(ResumeError, match=run.run_id):
+        experiment.resume(run.run_id[:-1], pool="inline", display=False)
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**record, "hopslite": "99.0"}))
+    with pytest.raises(ResumeError, match=r"99\.0"):
+        experiment.resume(run.run_id, pool="inline", display=False)
+    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "plan.pkl").write_bytes(b"garbage")
+    with pytest.raises(ResumeError, match="cannot be read"):
+        experiment.resume(run.run_id, pool="inline", display=False)
+    (folder / "plan.pkl").unlink()
+    with pytest.raises(ResumeError):
+        experiment.resume(run.run_id, pool="inline", display=False)
+
+
+def test_an_algorithm_that_suggests_otherwise_is_an_error_that_changes_nothing(tmp_path: Path) -> None:
+    def train(x: float, n: int) -> float:
+        return x
+
+    run = search(train)
+    before = (Path(run.logdir) / "run.json").read_bytes()
+    with pytest.raises(ReplayError):
+        search(train, resume=run.run_id, seed=8)
+    assert json.loads((Path(run.logdir) / "run.json").read_bytes()) == json.loads(before)
+    assert len(experiment.resume(run.run_id, pool="inline", display=False).trials) == 12
+
+
+def test_a_torn_journal_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stopped = broken_off(breaking(tmp_path / "ran", at=6))
+    last = max((Path(stopped.logdir) / "journal").iterdir())
+    with open(last, "ab") as file:
+        file.write(b'{"kind": "ended", "time": 17')
+    run = experiment.resume(stopped.run_id, pool="inline")
+    assert "torn" in "".join(capsys.readouterr())
+    assert len(run.trials) == 12
+
+
+def test_a_suggestion_that_the_journal_lost_is_made_again(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    stopped = broken_off(breaking(ran, at=6))
+    folder = RunDir(stopped.logdir)
+    kept = [event for event in JournalReader(folder).new() if event.trial != "0002"]
+    for segment in (Path(stopped.logdir) / "journal").iterdir():
+        segment.unlink()
+    writer = JournalWriter(folder)
+    for event in kept:
+        writer.append(event)
+    assert writer.close() is None
+    run = experiment.resume(stopped.run_id, pool="inline", display=False)
+    assert [trial.id for trial in run.trials] == [f"{number:04d}" for number in range(12)]
+
+
+def test_values_that_json_would_change_are_themselves_after_a_resume(tmp_path: Path) -> None:
+    choices = [(1, 2), {"a": (3,)}, print]
+    marker = tmp_path / "once"
+
+    def train(value: Any) -> float:
+        if value is print and not marker.exists():
+            marker.touch()
+            raise KeyboardInterrupt
+        return 1.0 if isinstance(value, (tuple, dict)) or value is print else 0.0
+
+    given: dict[str, Any] = {"value": space.choice(choices)}
+    stopped = broken_off(train, space=given, algorithm="grid", num_trials=None)
+    run = experiment.resume(stopped.run_id, pool="inline", display=False)
+    assert [trial.metric for trial in run.trials] == [1.0] * 3
+    assert [trial.params["value"] for trial in run.trials] == choices
+
+
+def test_a_plan_that_cannot_be_stored_is_said_and_harms_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    class Stubborn:
+        def begin(self, direction: Any) -> None: ...
+        def started(self, trial_id: str) -> None: ...
+        def ended(self, result: Any) -> None: ...
+
+        def report(self, trial_id: str, step: float, value: float) -> None: ...
+
+        def __reduce__(self) -> Any:
+            raise pickle.PicklingError("not me")
+
+    run = search(lambda x, n: x, stopper=Stubborn(), display=True)
+    assert run.state == "FINISHED"
+    assert "cannot be resumed" in "".join(capsys.readouterr())
+
+
+def test_what_is_stored_is_for_its_owner_only_and_secrets_are_nowhere_else(tmp_path: Path) -> None:
+    password = "geheim-" + tmp_path.name
+
+    def train(x: float, n: int) -> float:
+        return x if password else n
+
+    run = search(train, tracking_uri=f"http://user:{password}@127.0.0.1:9/")
+    stored = Path(run.logdir) / "plan.pkl"
+    assert stored.stat().st_mode & 0o077 == 0
+    holding = [path for path in Path(run.logdir).rglob("*") if path.is_file() and password in path.read_text("latin-1")]
+    assert holding == [stored]  # the function that is to be called again
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [({"resume": 3}, "resume=3"), ({"retry_failed": True}, "retry_failed"), ({"force": True}, "force")],
+)
+def test_bad_options_are_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidArguments, match=problem):
+        search(lambda x, n: x, **options)
+    assert not os.path.exists(os.path.join(os.environ["HOPSLITE_PROJECT"], "Experiments"))
