@@ -2,7 +2,8 @@
 
 `python benchmarks/algorithms.py [--quick] [--only tpe,gp]` prints markdown tables. hopslite has four trials in flight,
 which end in an order of their own; Optuna alone evaluates one after the other, so that it knows of all results before
-it suggests. All get the same number of evaluations.
+it suggests, and once more with four in flight, which shows what knowing less costs. All get the same number of
+evaluations.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from _common import table
 from de_quality import FUNCTIONS, HIGH, IN_FLIGHT, LOW, lognormal, simulate
 from scipy.stats import mannwhitneyu, rankdata
 
-from hopslite._trial import Direction
-from hopslite.search import make
+from hopslite._trial import Direction, Result
+from hopslite.search import Suggestion, make
 from hopslite.space import Space, uniform
 
 DIMENSION = 5
@@ -35,12 +36,13 @@ EVALUATIONS = {"tpe": 150, "cmaes": 150, "gp": 40}  # a Gaussian process takes 2
 FEW = (1, 6, 10, 15, 20)  # the functions for `gp`: one of each of the suite's five groups
 OTHERS = ("differential_evolution", "random")  # at the same numbers of evaluations
 ALONE = "Optuna alone: "
+PARALLEL = f"Optuna, {IN_FLIGHT} in flight: "
 LEVEL = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One search; `system` is the name of an algorithm, after `ALONE` for Optuna's own loop."""
+    """One search; `system` is the name of an algorithm, after `ALONE` or `PARALLEL` for Optuna without hopslite."""
 
     system: str
     function: int
@@ -54,7 +56,7 @@ def problem(function: int) -> ioh.ProblemType:
 
 def run(task: Task) -> float:
     """How far above the optimum the best evaluation was."""
-    found = alone(task) if task.system.startswith(ALONE) else ours(task)
+    found = without(task) if task.system.startswith("Optuna") else ours(task)
     return found - problem(task.function).optimum.y
 
 
@@ -67,7 +69,28 @@ def ours(task: Task) -> float:
     return best
 
 
-def alone(task: Task) -> float:
+class Study:
+    """As much of a search as `simulate` needs, on an Optuna study."""
+
+    def __init__(self, study: Any, evaluations: int) -> None:
+        self.study, self.left, self.running = study, evaluations, {}
+
+    def ask(self, trial_id: str) -> Suggestion | None:
+        if not self.left:
+            return None
+        self.left -= 1
+        trial = self.running[trial_id] = self.study.ask()
+        return Suggestion(suggested(trial))
+
+    def tell(self, result: Result) -> None:
+        self.study.tell(self.running.pop(result.trial_id), result.metric)
+
+
+def suggested(trial: Any) -> dict[str, float]:
+    return {f"x{i}": trial.suggest_float(f"x{i}", LOW, HIGH) for i in range(DIMENSION)}
+
+
+def without(task: Task) -> float:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -77,11 +100,11 @@ def alone(task: Task) -> float:
         "gp": lambda: optuna.samplers.GPSampler(seed=task.seed),
     }
     evaluate = Counted(problem(task.function))
-    study = optuna.create_study(sampler=sampler[task.system.removeprefix(ALONE)]())
-    study.optimize(
-        lambda trial: evaluate([trial.suggest_float(f"x{i}", LOW, HIGH) for i in range(DIMENSION)]),
-        n_trials=task.evaluations,
-    )
+    study = optuna.create_study(sampler=sampler[task.system.split(": ")[1]]())
+    if task.system.startswith(ALONE):
+        study.optimize(lambda trial: evaluate(list(suggested(trial).values())), n_trials=task.evaluations)
+    else:
+        simulate(Study(study, task.evaluations), evaluate, IN_FLIGHT, lognormal(1000 + task.seed))
     assert evaluate.count == task.evaluations
     best: float = study.best_value
     return best
@@ -123,12 +146,16 @@ def measure(tasks: list[Task]) -> dict[Task, float]:
         return dict(zip(tasks, pool.map(run, tasks), strict=True))
 
 
+def systems_of(names: Sequence[str]) -> list[str]:
+    return [*(prefix + name for name in names for prefix in ("", PARALLEL, ALONE)), *OTHERS]
+
+
 def plan(names: Sequence[str], seeds: int, quick: bool) -> list[Task]:
     tasks = set()
     for name in names:
         functions = (FEW if name == "gp" else FUNCTIONS)[: 2 if quick else None]
         evaluations = EVALUATIONS[name] if not quick else min(EVALUATIONS[name], 30)
-        for system, function, seed in itertools.product((name, ALONE + name, *OTHERS), functions, range(seeds)):
+        for system, function, seed in itertools.product(systems_of([name]), functions, range(seeds)):
             tasks.add(Task(system, function, evaluations, seed))
     return list(tasks)
 
@@ -136,8 +163,7 @@ def plan(names: Sequence[str], seeds: int, quick: bool) -> list[Task]:
 def report(names: Sequence[str], found: dict[Task, float], seeds: int) -> None:
     for evaluations in sorted({task.evaluations for task in found}, reverse=True):
         here = {task: value for task, value in found.items() if task.evaluations == evaluations}
-        systems = [s for name in names for s in (name, ALONE + name) if any(task.system == s for task in here)]
-        systems += OTHERS
+        systems = [s for s in systems_of(names) if any(task.system == s for task in here)]
         functions = sorted({task.function for task in here})
         rows = []
         for function in functions:
@@ -145,29 +171,31 @@ def report(names: Sequence[str], found: dict[Task, float], seeds: int) -> None:
             cells = [[v for t, v in here.items() if (t.system, t.function) == (s, function)] for s in systems]
             rows.append([label, *(statistics.median(values) if values else "" for values in cells)])
         title = f"Distance to the optimum: {DIMENSION} dimensions, {evaluations} evaluations, median of {seeds} seeds"
-        heads = [s if s.startswith(ALONE) else f"{s}, {IN_FLIGHT} in flight" for s in systems]
+        heads = [s if s.startswith("Optuna") else f"{s}, {IN_FLIGHT} in flight" for s in systems]
         table(title, ["BBOB function", *heads], rows)
-    verdicts = []
-    for name in names:
-        mine = sorted({(task.function, task.evaluations) for task in found if task.system == name})
-        pairs = []
-        for function, evaluations in mine:
-            sides = [
-                [found[Task(system, function, evaluations, seed)] for seed in range(seeds)]
-                for system in (name, ALONE + name)
-            ]
-            pairs.append((sides[0], sides[1]))
-        better, p = stratified(pairs)
-        single = [float(mannwhitneyu(a, b).pvalue) for a, b in pairs]
-        apart = sum(value < LEVEL / len(single) for value in single)
-        noise = "yes" if p >= LEVEL else "better" if better > 1 / 2 else "no"
-        verdicts.append([name, len(pairs), f"{better:.0%}", p, min(single), apart, noise])
+    verdicts = [verdict(system, name, found, seeds) for name in names for system in (name, PARALLEL + name)]
     head = [
-        "algorithm", "functions", "better than alone, share of pairs of seeds", "p over all functions",
+        "system", "functions", "better than alone, share of pairs of seeds", "p over all functions",
         "smallest p of a function", f"functions that differ (p < {LEVEL} / functions)", "within noise",
     ]  # fmt: skip
     title = f"{IN_FLIGHT} in flight against Optuna alone, one after the other (rank sum tests, {seeds} seeds)"
     table(title, head, verdicts)
+
+
+def verdict(system: str, name: str, found: dict[Task, float], seeds: int) -> list[Any]:
+    """How a system with several trials in flight compares with Optuna alone."""
+    pairs = []
+    for function, evaluations in sorted({(t.function, t.evaluations) for t in found if t.system == system}):
+        a, b = (
+            [found[Task(each, function, evaluations, seed)] for seed in range(seeds)] for each in (system, ALONE + name)
+        )
+        pairs.append((a, b))
+    better, p = stratified(pairs)
+    single = [float(mannwhitneyu(a, b).pvalue) for a, b in pairs]
+    apart = sum(value < LEVEL / len(single) for value in single)
+    noise = "yes" if p >= LEVEL else "better" if better > 1 / 2 else "no"
+    label = f"{system}, {IN_FLIGHT} in flight" if system == name else system
+    return [label, len(pairs), f"{better:.0%}", p, min(single), apart, noise]
 
 
 def main() -> None:

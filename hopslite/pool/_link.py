@@ -15,6 +15,7 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from typing import Any
 
+from ..errors import HopsliteError
 from ._frames import ACKNOWLEDGE_BYTES, Frames, Ledger, pack
 
 __all__ = ["ClientLink", "HANDSHAKE_SECONDS", "RECONNECT_SECONDS", "shut"]
@@ -29,7 +30,7 @@ PAUSES = (0.1, 1.0)
 CHUNK = 1 << 16
 
 
-class SessionOver(EOFError):
+class SessionOver(HopsliteError, EOFError):
     """The driver knows nothing of the session, or has ended it."""
 
 

@@ -76,7 +76,7 @@ class Reporter:
         with self._lock:
             last = self.reported.step
             at = int(last) + 1 if step is None else number(step)
-            if at is None or math.isnan(at):
+            if at is None or not math.isfinite(at):
                 raise ReportError(f"report(step={step!r:.80}): a step is a number that grows, such as the epoch")
             if at <= last:
                 raise ReportError(

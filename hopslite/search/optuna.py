@@ -58,7 +58,9 @@ class Optuna:
     Failed trials count as failed, those that were stopped early with the metric they had.
 
     - A named sampler gets Optuna's defaults, except that `tpe` draws parameters together, also where some are
-      conditional, and `qmc` scrambles its sequence, so that the seed has a say. `options` are passed on to it.
+      conditional, that random trials under way count among `n_startup_trials`, up to half of them, and that `qmc`
+      scrambles its sequence, so that the seed has a say. `options` are passed on to it.
+    - `cmaes` learns from results that come when their generation is complete, which Optuna ignores.
     - `gp`, `cmaes` and `qmc` need the same parameters in all trials: they are asked for conditional ones, too, and what
       they say of one that does not exist in a combination is ignored (`gp` is told the middle of its interval).
       `cmaes` has no model of choices: they are drawn at random.
@@ -85,6 +87,7 @@ class Optuna:
         self._order = [*(each for each in space if each not in space.conditions), *space.conditions]
         self._flat = name in FIXED
         self._fresh: Callable[[int], BaseSampler] | None = None
+        self._running: dict[str, tuple[int, tuple[Any, ...]]] = {}
         if isinstance(sampler, str):
             build = self._named(name, dict(options or {}))
             first = build(_number(seed))
@@ -93,10 +96,10 @@ class Optuna:
             check_options(name, dict(options or {}), [])
             first = copy.deepcopy(sampler)
         self._by_asking = type(first).__name__ not in STATELESS
+        self._generational = type(first).__name__ == "CmaEsSampler"
         self._redraws = FEWER_REDRAWS.get(type(first).__name__, REDRAWS)
         self._calm = _one_thread if type(first).__name__ == "GPSampler" else contextlib.nullcontext
         self._study = self._new_study(first, direction)
-        self._running: dict[str, tuple[int, tuple[Any, ...]]] = {}
         self._known: dict[tuple[Any, ...], float | None] = {}  # metrics of all combinations ever suggested
         self._asked = 0
         self._ended = False
@@ -173,8 +176,8 @@ class Optuna:
             InvalidArguments: an option is unknown, or Optuna refuses a value.
         """
         kind = getattr(self._optuna.samplers, NAMES[name])
-        parameters = [each for each in inspect.signature(kind).parameters if each != "seed"]
-        check_options(name, options, parameters)
+        known = inspect.signature(kind).parameters
+        check_options(name, options, [each for each in known if each != "seed"])
         wanted: dict[str, Any] = {"warn_independent_sampling": False}
         if name == "tpe":
             wanted = {"multivariate": True, "constant_liar": True, "group": bool(self._space.conditional)}
@@ -182,7 +185,7 @@ class Optuna:
                 wanted["group"] = False
         elif name == "qmc":
             wanted["scramble"] = True
-        given = {key: value for key, value in wanted.items() if key in parameters} | options
+        given = {key: value for key, value in wanted.items() if key in known} | options
         with _constructing, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
@@ -194,7 +197,15 @@ class Optuna:
             if not issubclass(warning.category, experimental):
                 warnings.warn(warning.message, warning.category, stacklevel=4)
 
+        start = given.get("n_startup_trials", getattr(known.get("n_startup_trials"), "default", 0))
+        if problems := whole_number("n_startup_trials", start, 0):
+            raise InvalidArguments(name, problems)
+
         def build(seed: int) -> BaseSampler:
+            if (
+                NAMES[name] in STATELESS
+            ):  # Optuna counts those that have ended: with many under way, many more are random
+                given["n_startup_trials"] = max((start + 1) // 2, start - len(self._running))
             with _silent() if caught else contextlib.nullcontext():
                 made: BaseSampler = kind(seed=seed, **given)
                 return made
@@ -300,21 +311,40 @@ class Optuna:
         exists = self._exists(raw)
         return Suggestion({name: axis.value(raw[name]) for name, axis in self._axes.items() if name in exists})
 
-    def _add(self, raw: Raw) -> int:
+    def _add(self, raw: Raw, marks: dict[str, Any] | None = None) -> int:
         """Put a running trial into the study without asking the sampler."""
         trial = self._optuna.trial.create_trial(
             state=self._optuna.trial.TrialState.RUNNING,
             params=raw,
             distributions={name: self._axes[name].distribution for name in raw},
+            system_attrs=marks,
         )
         self._study.add_trial(trial)
         return len(self._study.get_trials(deepcopy=False)) - 1
 
     def _tell(self, number: int, value: float | None) -> None:
+        if value is not None and self._generational:
+            number = self._in_time(number)
         if value is None:
             self._study.tell(number, state=self._optuna.trial.TrialState.FAIL)
         else:
             self._study.tell(number, value)
+
+    def _in_time(self, number: int) -> int:
+        """The trial, or where CMA-ES has gone on to the next generation meanwhile, a copy that belongs to that one.
+
+        It would ignore what comes late: three trials of each generation with four under way.
+        """
+        trials = self._study.get_trials(deepcopy=False)
+        late = trials[number]
+        marks = {key: value for key, value in late.system_attrs.items() if ":optimizer" not in key}
+        for key in marks:
+            if key.endswith(":generation"):
+                marks[key] = max(trial.system_attrs.get(key, -1) for trial in trials)
+        if marks.items() <= late.system_attrs.items():
+            return number
+        self._study.tell(number, state=self._optuna.trial.TrialState.FAIL)
+        return self._add(late.params, marks)
 
 
 class _Axis:

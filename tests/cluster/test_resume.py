@@ -34,17 +34,16 @@ FOLDER = sys.argv[1]
 GATE = int(os.environ.get("GATE", "1000000"))
 
 def note(what, line):
+    # what is noted has a place among what others have noted
+    line = f"{line} {os.getpid()} {time.monotonic()!r}\\n"
     out = os.open(f"{FOLDER}/{what}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.write(out, f"{line} {os.getpid()} {time.monotonic()!r}\\n".encode())  # one write: lines do not mix
+    os.write(out, line.encode())  # one write: lines do not mix
     os.close(out)
-
-def noted(what):
-    path = f"{FOLDER}/{what}"
-    return len(open(path).readlines()) if os.path.exists(path) else 0
+    return open(f"{FOLDER}/{what}").readlines().index(line)
 
 def train(x, n):
-    note("began", f"{x},{n}")
-    while noted("ended") >= GATE and not os.path.exists(f"{FOLDER}/go"):
+    place = note("began", f"{x},{n}")
+    while place >= GATE and not os.path.exists(f"{FOLDER}/go"):
         time.sleep(0.02)
     for step in range(3):
         hopslite.report(x * step, step)
@@ -156,13 +155,21 @@ def began(folder: Path) -> Counter[str]:
 
 
 def under_way(folder: Path, trials: int, gate: int) -> None:
-    """Wait until so many trials have ended, and as many run that may not go on."""
+    """Wait until so many trials have ended, and the rest may not go on."""
+    eventually(
+        lambda: (len(noted(folder, "ended")), len(noted(folder, "began"))) == (gate, gate + trials),
+        f"{gate} trials have ended, {trials} are under way",
+        120,
+    )
+
+
+def recorded(run: RunDir, started: int) -> None:
+    """Wait until the journal holds so many beginnings of attempts."""
 
     def look() -> bool:
-        ended = len(noted(folder, "ended"))
-        return ended >= gate and len(noted(folder, "began")) == ended + trials
+        return sum(event.kind == "started" for event in JournalReader(run).new()) == started
 
-    eventually(look, f"{gate} trials have ended, {trials} are under way", 120)
+    eventually(look, f"{started} attempts are in the journal")
 
 
 def kill(program: Program) -> None:
@@ -180,6 +187,14 @@ def ends(run: RunDir) -> Counter[str]:
 
 def search(folder: Path, programs: list[Program], name: str = "", **environment: str) -> Program:
     program = Program(folder, SEARCH, str(folder), name=name, **environment)
+    programs.append(program)
+    return program
+
+
+def resuming(folder: Path, programs: list[Program], run_id: str, name: str, **environment: str) -> Program:
+    """A program that goes on with a run once the file `race` is there."""
+    python = {"PYSPARK_PYTHON": sys.executable}
+    program = Program(folder, RESUME, str(folder), run_id, name=name, GATE="3", **python, **environment)
     programs.append(program)
     return program
 
@@ -270,27 +285,32 @@ def test_mlflow_shows_a_resumed_run_once(local_spark: Any, tmp_path: Path, progr
     under_way(tmp_path, 2, 3)
     client = mlflow_client(database)
 
-    def children() -> list[Any]:
+    def told() -> list[Any]:
         found = client.search_experiments(filter_string="name = 'killed'")
         return list(client.search_runs([found[0].experiment_id])) if found else []
 
-    eventually(lambda: len(children()) >= 4, "MLflow knows of it", 120)
+    eventually(lambda: len(told()) >= 4, "MLflow knows of it", 120)
     kill(first)
     (tmp_path / "go").touch()
     [run] = first.runs()
     result = experiment.resume(
         Path(run.url).name, project=tmp_path / "hopslite_project", tracking_uri=database, display=False
     )
-    assert result.mlflow_run_id is not None
-    eventually(lambda: client.get_run(str(result.mlflow_run_id)).info.status == "FINISHED", "all is delivered", 120)
-    runs = children()
-    trials = [each for each in runs if "hopslite.trial_id" in each.data.tags]
-    [parent] = [each for each in runs if each not in trials]
-    assert parent.info.run_id == result.mlflow_run_id
-    assert parent.data.tags["hopslite.state"] == "FINISHED"
+    parents = eventually(
+        lambda: [each for each in told() if each.data.tags.get("hopslite.state") == "FINISHED" and is_parent(each)],
+        "all is delivered",
+        120,
+    )
+    assert len(parents) == 1
+    assert parents[0].info.status == "FINISHED"
+    trials = [each for each in told() if each.info.run_id != parents[0].info.run_id]
     assert sorted(each.data.tags["hopslite.trial_id"] for each in trials) == [t.id for t in result.trials]
     assert {each.info.status for each in trials} == {"FINISHED"}
-    assert {each.data.tags["mlflow.parentRunId"] for each in trials} == {parent.info.run_id}
+    assert {each.data.tags["mlflow.parentRunId"] for each in trials} == {parents[0].info.run_id}
+
+
+def is_parent(run: Any) -> bool:
+    return "hopslite.trial_id" not in run.data.tags
 
 
 def test_one_driver_at_a_time(tmp_path: Path, programs: list[Program]) -> None:
@@ -303,11 +323,11 @@ def test_one_driver_at_a_time(tmp_path: Path, programs: list[Program]) -> None:
         experiment.resume(run_id, project=tmp_path / "hopslite_project", pool="inline", display=False)
     assert refused.value.pid == first.process.pid
     assert run.read_json("run.json")["session"] == 1
+    recorded(run, 5)
     kill(first)
     at_kill = began(tmp_path)
 
-    rivals = [Program(tmp_path, RESUME, str(tmp_path), run_id, name=name, GATE="3") for name in ("a-", "b-")]
-    programs += rivals
+    rivals = [resuming(tmp_path, programs, run_id, name) for name in ("a-", "b-")]
     eventually(lambda: len(list(tmp_path.glob("ready-*"))) == 2, "both are ready", 120)
     (tmp_path / "race").touch()
     loser = eventually(lambda: next((r for r in rivals if "REFUSED" in text_of(r.out)), None), "one is refused")
@@ -327,11 +347,11 @@ def test_a_driver_that_stood_still_finds_its_run_taken_over(tmp_path: Path, prog
     programs.append(first)
     under_way(tmp_path, 2, 3)
     [run] = first.runs()
+    recorded(run, 5)
     first.process.send_signal(signal.SIGSTOP)
     before = len(noted(tmp_path, "began"))
     (tmp_path / "race").touch()
-    second = Program(tmp_path, RESUME, str(tmp_path), Path(run.url).name, name="second-", GATE="3", ELSEWHERE="yes")
-    programs.append(second)
+    second = resuming(tmp_path, programs, Path(run.url).name, "second-", ELSEWHERE="yes")
     eventually(lambda: len(noted(tmp_path, "began")) == before + 2, "the other driver's trials run", 120)
     theirs = [pid for _, pid, _ in noted(tmp_path, "began")[before:]]
 
@@ -339,7 +359,7 @@ def test_a_driver_that_stood_still_finds_its_run_taken_over(tmp_path: Path, prog
         events = [event.to_line() for event in JournalReader(run).new() if event.kind != "sample"]
         return events, run.read_bytes("run.json"), sorted(run.list())
 
-    eventually(lambda: len([line for line in written()[0] if '"started"' in line]) == before + 2, "it is on the disk")
+    recorded(run, 5 + 2)
     there = written()
     first.remember_family()
     first.process.send_signal(signal.SIGCONT)

@@ -201,6 +201,18 @@ def test_maggys_arguments_work_in_their_order() -> None:
     assert math.isnan(reports[0][1])
 
 
+def test_a_batch_that_comes_after_a_later_one_is_passed_over() -> None:
+    class Reporter:
+        def report(self, value: float, step: int) -> None:
+            steps.append(step)
+
+    steps: list[int] = []
+    callback = KerasBatchEnd(Reporter())
+    for batch in (0, 2, 1, 3):  # as from Keras's threads
+        callback.on_train_batch_end(batch, {"loss": 0.5})
+    assert steps == [0, 2, 3]
+
+
 def test_a_metric_in_the_place_of_the_reporter_is_named() -> None:
     with pytest.raises(ReportError, match="metric='val_accuracy'"):
         KerasEpochEnd("val_accuracy")

@@ -125,7 +125,7 @@ def authenticated(driver: Driver) -> Iterator[socket.socket]:
 
 
 def answer(connection: socket.socket) -> dict[str, Any]:
-    with connection.makefile("rb") as stream:
+    with connection.makefile("rb", buffering=0) as stream:
         (size,) = struct.unpack("!i", stream.read(4))
         return dict(json.loads(stream.read(size)))
 
@@ -625,6 +625,8 @@ class TestWhatTheNetworkDoes:
             assert is_cut(first)
             eventually(lambda: len(driver.messages) == 2, "the second message")
             assert len(set(driver.peers)) == 1
+            driver.peers[0].send({"type": "reply"})
+            assert answer(second) == {"type": "reply", "n": 1}
             assert driver.lost == []
 
     def test_a_lie_about_what_was_received_costs_only_the_liar(self, driver: Driver, good: ClientLink) -> None:
@@ -650,7 +652,8 @@ class TestWhatTheNetworkDoes:
 class TestSlots:
     """What a slot relies on."""
 
-    def test_sending_never_waits_for_the_driver(self, driver: Driver) -> None:
+    def test_sending_never_waits_for_the_driver(self, driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_link, "UNANSWERED_SECONDS", 600.0)
         link = driver.connect()
         link.send({"type": "ready"})
         eventually(lambda: driver.peers, "the peer")
@@ -675,6 +678,20 @@ class TestSlots:
         assert [message["number"] for message in driver.messages[1:]] == list(range(64))
         link.close()
 
+    def test_what_the_network_did_not_take_at_once_needs_no_other_message(self, driver: Driver) -> None:
+        link = driver.connect()
+        assert link._socket
+        link._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        text = "x" * 900_000  # too little for the driver to acknowledge at once
+        link.send({"type": "note", "text": text})
+        assert link._out
+        with in_background(lambda: told(link)) as reading:
+            eventually(lambda: driver.messages, "the message")
+            driver.peers[0].send({"type": "thanks"})
+            reading.result()
+        assert driver.messages[0]["text"] == text
+        link.close()
+
     def test_what_was_acknowledged_is_forgotten(self, driver: Driver) -> None:
         link = driver.connect()
         for number in range(100):
@@ -693,16 +710,16 @@ class TestSlots:
 
     def test_much_is_acknowledged_before_the_next_beat(self, driver: Driver) -> None:
         link = driver.connect()
-        text = "x" * (1 << 18)
+        text = "x" * (1 << 20)
         link.send({"type": "ready"})
         eventually(lambda: driver.peers, "the peer")
         [peer] = driver.peers
 
         def look() -> bool:
-            return len(link._ledger._kept) < 20 and len(peer._ledger._kept) < 20
+            return len(link._ledger._kept) < 10 and len(peer._ledger._kept) < 10
 
-        with in_background(lambda: [told(link) for _ in range(41)]) as reading:
-            for _ in range(40):
+        with in_background(lambda: [told(link) for _ in range(21)]) as reading:
+            for _ in range(20):  # too few to be acknowledged for their number
                 peer.send({"type": "reply", "text": text})
                 link.send({"type": "note", "text": text})
             eventually(look, "the most is forgotten")
@@ -766,7 +783,10 @@ class TestSlots:
             looping.result()
         link.close()
 
-    def test_closing_delivers_what_was_sent_and_ends_the_session(self, driver: Driver) -> None:
+    def test_closing_delivers_what_was_sent_and_ends_the_session(
+        self, driver: Driver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_channel, "RESUME_SECONDS", 600.0)
         link = driver.connect()
         link.send({"type": "note", "text": "x" * (5 << 20)})
         link.close()

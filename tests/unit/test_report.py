@@ -52,7 +52,7 @@ def test_steps_count_by_themselves_and_go_on_after_one_that_was_given() -> None:
     assert [step for step, _ in reporter.sent] == [0, 1, 10, 11, 11.5, 12]
 
 
-@pytest.mark.parametrize("step", [4, 5, 4.5, -1, "6", math.nan, True])
+@pytest.mark.parametrize("step", [4, 5, 4.5, -1, "6", math.nan, math.inf, True])
 def test_a_step_that_does_not_go_on_is_refused_and_nothing_is_sent(step: Any) -> None:
     reporter = Heard()
     reporter.report(1.0, 5)

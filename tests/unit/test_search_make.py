@@ -126,7 +126,7 @@ def test_a_class_or_function_of_the_user() -> None:
     assert made(lambda space, **given: Mine(space, twice=False, **given), num_trials=4).total == 4
     with pytest.raises(InvalidArguments, match="missing a required argument: 'twice'"):
         made(Mine)
-    with pytest.raises(InvalidArguments, match="no option 'thrice'.*Did you mean 'twice'"):
+    with pytest.raises(InvalidArguments, match=r"no option 'thrice'.*Did you mean 'twice'"):
         made(Mine, thrice=True)
 
 

@@ -289,7 +289,7 @@ def test_asha_prefers_the_highest_rung() -> None:
 
 def test_asha_never_promotes_a_failed_trial() -> None:
     run = Run(Asha(SPACE, num_trials=9))
-    for number in range(9):
+    for _ in range(9):
         run.ask()
     for number in range(9):
         run.tell(number, 1.0 if number == 4 else None)
@@ -405,7 +405,7 @@ def test_hyperband_promotes_early_who_is_certain_to_be_among_the_best() -> None:
 
 def test_hyperband_promotes_whoever_is_left_after_failures() -> None:
     run = Run(Hyperband(SPACE, num_trials=9))
-    for number in range(9):
+    for _ in range(9):
         run.ask()
     for number in range(9):
         run.tell(number, 1.0 if number in (3, 8) else None)

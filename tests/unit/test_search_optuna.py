@@ -245,6 +245,30 @@ def test_options_reach_the_sampler() -> None:
     search = made("tpe", n_startup_trials=3)
     assert search._study.sampler._n_startup_trials == 3
     assert run(search) != run(made("tpe", n_startup_trials=11))
+    with pytest.raises(InvalidArguments, match="n_startup_trials must be an integer of at least 0, given '3'"):
+        made("tpe", n_startup_trials="3")
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+def test_random_trials_under_way_count_as_random_ones(name: str) -> None:
+    search = made(name, num_trials=30)
+    started = []
+    for number in range(8):
+        search.ask(str(number))
+        started.append(search._study.sampler._n_startup_trials)
+    assert started == [10, 9, 8, 7, 6, 5, 5, 5]
+
+
+def test_cmaes_learns_from_what_comes_when_its_generation_is_complete() -> None:
+    space = Space({"x": uniform(-1.0, 1.0), "y": uniform(-1.0, 1.0), "c": choice(["b"])})
+    search = made("cmaes", space, 60)
+    run(search, 5)
+    complete = [each for each in search._study.get_trials(deepcopy=False) if each.state is TrialState.COMPLETE]
+    assert len(complete) == 60
+    marks = [each.system_attrs["cma:generation"] for each in complete if "cma:generation" in each.system_attrs]
+    assert marks == sorted(marks)  # none belongs to an older generation than one that ended before it
+    population = 6  # of two dimensions: 4 + 3 ln 2
+    assert all(marks.count(mark) == population for mark in range(max(marks)))
 
 
 # --- values

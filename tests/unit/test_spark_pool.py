@@ -98,7 +98,7 @@ def test_a_slot_that_spark_has_started_again_takes_the_place_of_the_one_before()
 
 def test_the_job_of_a_slot_that_is_given_up_is_ended_once() -> None:
     """It may hang, and holds a core; one that leaves, or whose job has ended or was begun again, is left alone."""
-    pool, peers = pool_of(4)
+    pool, peers = pool_of(5)
     ended: list[str] = []
     pool._cluster.context.cancelJobsWithTag = ended.append
     pool._group = "run"
@@ -107,8 +107,9 @@ def test_the_job_of_a_slot_that_is_given_up_is_ended_once() -> None:
     pool._unseat(3)
     for peer in peers:
         pool._on_lost(peer)  # type: ignore[arg-type]
+    pool._unseat(4)
     for _ in range(2):
-        pool.want(4)
+        pool.want(5)
     assert ended == ["run-slot-0"]
 
 
