@@ -1,12 +1,12 @@
 # make demo    the main job: a grid search of a Keras model on real images
-# make test    all tests; some of them: make test ARGS="tests/unit -k grid"
+# make test    all tests, two files at a time; some of them: make test ARGS="tests/unit -k grid"; one by one: ARGS=-n0
 # make check   what CI runs: format, lint, types, import layers, tests
 # Needs Python 3.10 to 3.13 and Java 17 or 21. Another Python: make test PYTHON=python3.12
 
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
-BENCHMARKS := overhead makespan imports scale distributed de_quality
+BENCHMARKS := overhead makespan imports scale distributed de_quality report earlystop algorithms faults
 
 # Part of the markers' names: an environment of another Python version is made again, not mixed.
 PYTHON_VERSION := $(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])" 2>/dev/null)
@@ -30,7 +30,7 @@ test test-matrix bench: export MLFLOW_DISABLE_TELEMETRY = true
 test test-matrix bench: export TF_CPP_MIN_LOG_LEVEL = 2
 
 test: java $(DEV)
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 check: $(DEV)
 	$(VENV)/bin/ruff format --check .

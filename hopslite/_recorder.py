@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import getpass
 import logging
 import os
@@ -22,7 +23,7 @@ from ._resume import Resumption, to_store
 from ._trial import Event, State, json_safe
 from .config import Settings
 from .result import Run
-from .store import JournalWriter, Project, save_snapshot
+from .store import JournalReader, JournalWriter, Project, RunDir, save_snapshot
 from .store.sessions import claim
 
 __all__ = ["Recorder"]
@@ -146,10 +147,11 @@ class Recorder:
         url: str | None = self._record["tensorboard_url"]
         return url
 
-    def urls(self) -> dict[str, Callable[[], str | None] | None]:
-        """For the result: functions that wait a little for what is told late, and that keep no run alive."""
+    def later(self) -> dict[str, Any]:
+        """For the result: functions for what is told late, or is much, and that keep no run alive."""
         tensorboard, tracking = self._tensorboard, self._tracking
         return {
+            "reports": functools.partial(_reports, self.directory.url),
             "tensorboard_url": (lambda: tensorboard.url(URL_SECONDS)) if tensorboard else None,
             "mlflow_run_id": (lambda: tracking.mlflow_run_id) if tracking else None,
         }
@@ -217,6 +219,17 @@ class Recorder:
     def _save_snapshot(self) -> None:
         for problem in save_snapshot(self.directory, self._facts):
             log.warning(problem)
+
+
+def _reports(url: str) -> list[tuple[str, float, float]]:
+    """A run's reports, trial by trial."""
+    found: dict[str, list[tuple[str, float, float]]] = {}
+    for event in JournalReader(RunDir(url)).new():
+        if event.kind == "started" and event.trial:
+            found[event.trial] = []
+        elif event.kind == "report" and event.trial:
+            found.setdefault(event.trial, []).append((event.trial, event.data["step"], event.data["value"]))
+    return [report for trial in sorted(found) for report in found[trial]]
 
 
 def _combinations(result: Run) -> list[dict[str, Any]]:

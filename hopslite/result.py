@@ -20,6 +20,7 @@ __all__ = ["Run", "Trial"]
 
 HTML_ROWS = 50
 Lazy = Callable[[], str | None] | str | None
+Reports = Callable[[], Iterable[tuple[str, float, float]]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ class Run(tuple[Any, ...]):
     error: str | None
     _tensorboard_url: Lazy
     _mlflow_run_id: Lazy
+    _reports: Reports | None
 
     def __new__(
         cls,
@@ -140,6 +142,7 @@ class Run(tuple[Any, ...]):
         error: str | None = None,
         tensorboard_url: Lazy = None,
         mlflow_run_id: Lazy = None,
+        reports: Reports | None = None,
     ) -> Run:
         trials = tuple(trials)
         values: tuple[Any, ...]
@@ -167,6 +170,7 @@ class Run(tuple[Any, ...]):
             "error": error,
             "_tensorboard_url": tensorboard_url,
             "_mlflow_run_id": mlflow_run_id,
+            "_reports": reports,
         }
         return _restore(cls, values, facts)
 
@@ -215,6 +219,18 @@ class Run(tuple[Any, ...]):
     def counts(self) -> dict[State, int]:
         """How many trials there are of each state."""
         return dict(collections.Counter(trial.state for trial in self.trials))
+
+    def reports(self) -> pandas.DataFrame:
+        """What trials have reported, for curves: columns `trial`, `step` and `value`, read from the run's journal.
+
+        Of a trial that was run again, its last attempt's.
+        """
+        import pandas as pd
+
+        rows = list(self._reports()) if self._reports else []
+        frame = pd.DataFrame(rows, columns=["trial", "step", "value"])
+        numbers: pandas.DataFrame = frame.astype({"step": "float64", "value": "float64"})
+        return numbers
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per trial, in the order of their ids.

@@ -66,6 +66,9 @@ class Proxy:
             while True:
                 near, _ = self._listener.accept()
                 self.accepted += 1
+                if self._down:
+                    near.close()
+                    continue
                 try:
                     far = socket.create_connection(self.target, timeout=10)
                 except OSError:
@@ -79,7 +82,7 @@ class Proxy:
                     self._pairs.add(pair)
                 for source, sink in (pair, pair[::-1]):
                     threading.Thread(target=self._relay, args=(pair, source, sink), daemon=True).start()
-                if self._down:
+                if self._down:  # meanwhile
                     self.cut()
 
     def _relay(self, pair: tuple[socket.socket, socket.socket], source: socket.socket, sink: socket.socket) -> None:

@@ -45,6 +45,10 @@ class Reported:
         if math.isnan(self.best) or is_better(value, self.best, self._direction):
             self.best = value
 
+    def anew(self) -> Reported:
+        """The same, before anything was reported."""
+        return Reported(self._direction)
+
     def value(self, report_as: str) -> float:
         return self.best if report_as == "best" else self.last
 

@@ -39,7 +39,11 @@ OPTIONAL = ("tf_keras",)
 
 
 class Link(Protocol):
-    """The slot's end of the channel to the driver. `send` may be called from any thread."""
+    """The slot's end of the channel to the driver.
+
+    `send` may be called from any thread. `receive` returns a `beat`, which means nothing, when the connection had only
+    itself to look after.
+    """
 
     def fileno(self) -> int: ...
     def send(self, message: dict[str, Any]) -> None: ...

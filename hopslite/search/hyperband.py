@@ -50,7 +50,7 @@ class Hyperband(MultiFidelity):
         configurations = num_trials or sum(self._size(skipped) for skipped in range(len(self._levels)))
         super().__init__(NAME, space, sampler, direction=direction, seed=seed, configurations=configurations)
         self._brackets = list(self._plan(self._configurations))
-        self._homes = {id(rung): bracket for bracket in self._brackets for rung in bracket.rungs}
+        self._homes = {rung: bracket for bracket in self._brackets for rung in bracket.rungs}
         self._known: dict[str, Result] = {}  # the last result of every configuration that may still go on
 
     @property
@@ -85,7 +85,7 @@ class Hyperband(MultiFidelity):
         return False
 
     def _ended(self, rung: Rung, entry: Entry, result: Result) -> None:
-        bracket = self._homes[id(rung)]
+        bracket = self._homes[rung]
         self._known[entry.origin] = result
         out = [entry.origin] if rung is bracket.rungs[-1] or not rung.has(entry) else []
         out += bracket.losers(self._source.done)

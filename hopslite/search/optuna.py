@@ -79,6 +79,8 @@ class Optuna:
     ) -> None:
         name = sampler if isinstance(sampler, str) else type(sampler).__name__
         problems = whole_number("num_trials", num_trials, 1) + whole_number("seed", seed, 0)
+        if name not in NAMES and not is_sampler(sampler):
+            problems.append(f"sampler must be an Optuna sampler or one of {', '.join(NAMES)}, given {sampler!r:.80}")
         if problems:
             raise InvalidArguments(name, problems)
         self._optuna = _package(name)

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.25
 SEGMENT_BYTES = 4 << 20  # a local segment is closed at this size; elsewhere every flush is a segment
+LAST_SECONDS = 3.0  # for which what fails is tried again when the journal is closed
 AT_ONCE = 16  # segments read in one go where each is a request
 
 _NAME = re.compile(r"([0-9]{6,18})\.jsonl")
@@ -63,9 +64,9 @@ class JournalWriter:
     """Appends events to segments `journal/000001.jsonl`, … from a thread of its own.
 
     `append` never waits for the disk. An event is on the disk within a second (`FLUSH_SECONDS` plus one write). A write
-    that fails is tried again with growing pauses until `close`, and the events are kept in memory meanwhile; the
-    first failure is logged. On a local file system a segment grows by synchronised appends; object stores cannot
-    append, so there each flush is a new segment.
+    that fails is tried again with growing pauses until some seconds after `close`, and the events are kept in memory
+    meanwhile; the first failure is logged. On a local file system a segment grows by synchronised appends; object
+    stores cannot append, so there each flush is a new segment.
 
     A segment is only written by the writer that made it. When the next one is there already, another driver has taken
     the run over: this writer then ends, and what it has not written is not part of the run.
@@ -78,7 +79,8 @@ class JournalWriter:
         self._pending: list[str] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
+        self._give_up_at = float("inf")
         self._shut_out = False
         self._failure: OSError | None = None
         self._file: int | None = None
@@ -94,7 +96,8 @@ class JournalWriter:
 
     def close(self, timeout: float = 30.0) -> OSError | None:
         """Write what is pending and end; returns the failure if some events could not be written."""
-        self._closing = True
+        self._give_up_at = time.monotonic() + min(timeout, LAST_SECONDS)
+        self._closing.set()
         self._wake.set()
         self._thread.join(timeout)
         if self._file is not None and not self._thread.is_alive():
@@ -109,9 +112,9 @@ class JournalWriter:
         while True:
             self._wake.wait()
             self._wake.clear()
-            closing = self._closing
+            closing = self._closing.is_set()
             if self._pending and not closing:
-                time.sleep(pause)  # let a batch gather; while failing, back off
+                closing = self._closing.wait(pause)  # let a batch gather; while failing, back off
             with self._lock:
                 batch = list(self._pending)
             if batch:
@@ -127,8 +130,10 @@ class JournalWriter:
                         log.warning("the journal cannot be written (%s); hopslite keeps trying", error)
                     self._failure = error
                     pause = min(2 * pause, 10.0)
-                    if closing:
+                    if closing and time.monotonic() >= self._give_up_at:
                         return
+                    if closing:
+                        time.sleep(FLUSH_SECONDS)
                     self._wake.set()
                     continue
                 pause = FLUSH_SECONDS

@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import fsspec
@@ -22,6 +22,7 @@ __all__ = ["Project", "RunDir", "USER_INFO"]
 
 USER_INFO = re.compile(r"(?<=://)[^/\s]+@")
 AT_ONCE = 32  # small files read in one go
+AGAIN_SECONDS = (0.1, 0.5)  # after which a write is tried again that a store has refused
 FOLDER_BYTES = 100  # a name's part of a folder's name; file systems allow 255 bytes, some less
 _FORBIDDEN = re.compile(r'[%/\\:*?"<>|\x00-\x1f\x7f]|^\.')
 
@@ -77,6 +78,20 @@ class RunDir:
         except Exception as error:  # each file system has exceptions of its own
             raise StoreError(USER_INFO.sub("", f"{self.path(name)}: {_brief(error)}")) from error
 
+    def _persist(self, name: str, action: Callable[[], Any]) -> None:
+        """Write to a store that may fail now and then; doing it twice must not matter."""
+        for pause in (*AGAIN_SECONDS, None):
+            try:
+                with self._failures_of(name):
+                    action()
+                return
+            except (FileNotFoundError, FileExistsError, PermissionError):
+                raise
+            except OSError:
+                if pause is None:
+                    raise
+                time.sleep(pause)
+
     def exists(self, name: str = "") -> bool:
         with self._failures_of(name):
             return bool(self.fs.exists(self._at(name)))
@@ -93,8 +108,8 @@ class RunDir:
 
     def upload(self, folder: str) -> None:
         """Copy what is in a local folder into this directory."""
-        with self._failures_of(""):
-            self.fs.put(f"{folder.rstrip('/')}/", f"{self._at('').rstrip('/')}/", recursive=True)
+        target = f"{self._at('').rstrip('/')}/"
+        self._persist("", lambda: self.fs.put(f"{folder.rstrip('/')}/", target, recursive=True))
 
     def makedirs(self, name: str = "", exist_ok: bool = True) -> None:
         with self._failures_of(name):
@@ -124,8 +139,7 @@ class RunDir:
         """
         target = self._at(name)
         if not self.is_local:
-            with self._failures_of(name):
-                self.fs.pipe_file(target, data)
+            self._persist(name, lambda: self.fs.pipe_file(target, data))
             return
         temporary = f"{target}.{secrets.token_hex(4)}.tmp"
         try:

@@ -33,6 +33,7 @@ class Network:
     def __init__(self) -> None:
         self.proxy: Proxy
         self.heard: list[dict[str, Any]] = []
+        self.peers: set[Any] = set()
         self.lost: list[Any] = []
 
     def reports(self, trial: str = "0000") -> list[float]:
@@ -46,6 +47,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
     class Through(_channel.Server):
         def __init__(self, host: str, ports: range, on_message: Any, on_lost: Any) -> None:
             def hear(peer: Any, message: dict[str, Any]) -> None:
+                made.peers.add(peer)
                 made.heard.append(dict(message))
                 on_message(peer, message)
 
@@ -138,6 +140,7 @@ class TestOnExecutors:
         with in_background(search) as running:
             eventually(lambda: len(network.reports("0000")) > 5 and len(network.reports("0001")) > 5, "some reports")
             network.proxy.down()
+            eventually(lambda: not any(peer._wire for peer in network.peers), "what was on its way is read")
             before = len(network.heard)
             time.sleep(3)
             assert len(network.heard) == before

@@ -21,6 +21,7 @@ from hopslite import experiment
 from hopslite.errors import RunIsRunning
 from hopslite.store import JournalReader, RunDir
 
+DELIVERED_S = 250.0  # MLflow is told by a process that gives way to all others
 LATE_S = 3.0  # "a second", on a machine that does something else, too
 SPACE = {"x": [0.0, 1.0], "n": [1, 50]}
 TRIALS = 12
@@ -273,6 +274,7 @@ def test_a_driver_that_is_killed_loses_nothing(
         assert len(in_journal) == TRIALS
 
 
+@pytest.mark.timeout(600)
 def test_mlflow_shows_a_resumed_run_once(local_spark: Any, tmp_path: Path, programs: list[Program]) -> None:
     database = f"sqlite:///{tmp_path}/mlflow.db"
     first = search(
@@ -289,7 +291,7 @@ def test_mlflow_shows_a_resumed_run_once(local_spark: Any, tmp_path: Path, progr
         found = client.search_experiments(filter_string="name = 'killed'")
         return list(client.search_runs([found[0].experiment_id])) if found else []
 
-    eventually(lambda: len(told()) >= 4, "MLflow knows of it", 120)
+    eventually(lambda: len(told()) >= 4, "MLflow knows of it", DELIVERED_S)
     kill(first)
     (tmp_path / "go").touch()
     [run] = first.runs()
@@ -299,7 +301,7 @@ def test_mlflow_shows_a_resumed_run_once(local_spark: Any, tmp_path: Path, progr
     parents = eventually(
         lambda: [each for each in told() if each.data.tags.get("hopslite.state") == "FINISHED" and is_parent(each)],
         "all is delivered",
-        120,
+        DELIVERED_S,
     )
     assert len(parents) == 1
     assert parents[0].info.status == "FINISHED"
@@ -379,8 +381,6 @@ def test_a_driver_that_stood_still_finds_its_run_taken_over(tmp_path: Path, prog
 GANG = (
     HEAD
     + """
-from pyspark.sql import SparkSession
-
 def members():
     import torch, torch.distributed as dist
     dist.init_process_group("gloo")
@@ -398,25 +398,24 @@ def members():
     dist.destroy_process_group()
     return {"first": first, "together": together.item()}
 
-SparkSession.builder.master("local-cluster[2,1,1024]").config("spark.ui.enabled", "false").getOrCreate()
-run = experiment.distributed(members, strategy="torch", num_workers=2, name="gang", display=False, resume="auto")
-print("GANG", json.dumps([run.run_id, run.outputs]), flush=True)
+experiment.distributed(members, strategy="torch", num_workers=2, name="gang", display=False)
 """
 )
 
 
-def test_a_distributed_run_goes_on_from_its_checkpoint(tmp_path: Path, programs: list[Program]) -> None:
-    first = Program(tmp_path, GANG, str(tmp_path), PYSPARK_PYTHON=sys.executable)
+def test_a_distributed_run_goes_on_from_its_checkpoint(
+    local_spark: Any, tmp_path: Path, programs: list[Program]
+) -> None:
+    first = Program(tmp_path, GANG, str(tmp_path))
     programs.append(first)
     eventually(lambda: len(noted(tmp_path, "ended")) == 6, "both members wait after three epochs", 200)
     kill(first)
     (tmp_path / "go").touch()
     [run] = first.runs()
-    second = Program(tmp_path, GANG, str(tmp_path), name="second-", PYSPARK_PYTHON=sys.executable)
-    programs.append(second)
-    assert second.said("GANG") == [Path(run.url).name, {"first": 3, "together": 2.0}]
-    assert sorted(epoch for epoch, _, _ in noted(tmp_path, "ended")) == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert len(second.runs()) == 1
+    _, outputs = experiment.resume(Path(run.url).name, project=tmp_path / "hopslite_project", display=False)
+    assert outputs is not None
+    assert (outputs["first"], outputs["together"]) == (3, 2.0)
+    assert sorted(int(epoch) for epoch, _, _ in noted(tmp_path, "ended")) == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 HYPERBAND = (
@@ -446,10 +445,15 @@ def test_a_promoted_trial_finds_the_checkpoint_of_the_one_it_continues(
 ) -> None:
     first = Program(tmp_path, HYPERBAND, str(tmp_path))
     programs.append(first)
-    eventually(lambda: text_of(tmp_path / "promoted"), "a trial is promoted", 120)
+
+    def lines(what: str) -> list[str]:
+        return text_of(tmp_path / what).splitlines()
+
+    eventually(lambda: len(lines("promoted")) == 2, "both slots have trials that may not go on", 120)
+    [run] = first.runs()
+    eventually(lambda: ends(run).total() == len(lines("from")), "the ends of all others are in the journal")
     kill(first)
     (tmp_path / "go").touch()
-    [run] = first.runs()
     experiment.resume(Path(run.url).name, project=tmp_path / "hopslite_project", display=False)
     asked = {str(event.trial): event.data for event in JournalReader(run).new() if event.kind == "asked"}
     expected = Counter(
@@ -461,7 +465,6 @@ def test_a_promoted_trial_finds_the_checkpoint_of_the_one_it_continues(
         for data in asked.values()
     )
     assert any(start for _, start, _ in expected)
-    lines = [line.split()[:3] for line in text_of(tmp_path / "from").splitlines()]
-    made = Counter((float(x), int(start), int(budget)) for x, start, budget in lines)
+    made = Counter((float(x), int(start), int(budget)) for x, start, budget, *_ in map(str.split, lines("from")))
     assert made == expected
     assert set(ends(run).values()) == {1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import socket
 import threading
 from collections.abc import Iterator
@@ -184,6 +185,14 @@ def test_a_stopped_trial_has_what_it_reported_as_its_result(report_as: str, metr
     assert run.state == "FINISHED"
     assert run.best_metric == metric
     assert stopper.calls == ["begin MAX", "started 0000", "STOPPED 0000"]
+
+
+def test_the_curves_of_a_run_can_be_looked_at() -> None:
+    run = experiment.grid_search(rising, {"x": [1.0, 2.0]}, stopper=StopAt(8), pool="inline", display=False)
+    frame = pickle.loads(pickle.dumps(run)).reports()
+    assert frame.columns.to_list() == ["trial", "step", "value"]
+    assert frame[frame.trial == "0001"]["step"].to_list() == list(range(9))
+    assert frame[frame.trial == "0001"]["value"].to_list() == [2.0 * (5 - abs(step - 2)) for step in range(9)]
 
 
 def test_a_function_that_only_reports_needs_to_return_nothing() -> None:
