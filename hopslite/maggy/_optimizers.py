@@ -164,7 +164,7 @@ def algorithm_of(optimizer: Any) -> Algorithm:
             "",
             [
                 f"optimizer={type(optimizer).__name__}() is an algorithm for Maggy (get_suggestion); hopslite's have "
-                "ask() and tell(), see docs/searches.md, and are given as optimizer= here, too"
+                "ask() and tell(), see docs/search.md, and are given as optimizer= here, too"
             ],
         )
     return Algorithm(optimizer, getattr(optimizer, "__name__", type(optimizer).__name__))
