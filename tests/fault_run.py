@@ -210,9 +210,7 @@ class Outcome:
     repeated: int
 
 
-def carry_out(
-    folder: Path, trials: int, seed: int | None, at_least: int = 0, timeout: float = 600.0, **options: Any
-) -> Outcome:
+def carry_out(folder: Path, trials: int, seed: int | None, at_least: int = 0, timeout: float = 600.0) -> Outcome:
     """A grid search of short trials on the active session.
 
     Args:
@@ -249,7 +247,7 @@ def carry_out(
                 project=folder / "project",
                 max_retries=RETRIES,
                 timeout=timeout,
-                **{"display": Starter(), **options},
+                display=Starter(),
             )
             seconds = time.monotonic() - began
         finally:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import queue
+import re
 import socket
 import threading
 import time
@@ -221,8 +222,10 @@ class Spark:
             try:
                 try:
                     complaints = self._run_job(index)
-                finally:
-                    served = self._unseat(index)
+                except Exception as error:
+                    served = self._unseat(index, _failed_rank(error))
+                    raise
+                served = self._unseat(index)
                 if not complaints or self._closed.is_set():
                     break
                 raise SparkUnavailable(f"{complaints[0]}; {HOW_TO_REACH}")
@@ -250,10 +253,14 @@ class Spark:
             rdd = rdd.withResources(self._cluster.profile)
         return list(rdd.mapPartitions(task).collect())
 
-    def _unseat(self, index: int) -> bool:
-        """The slots of this job are gone: nobody will resume their sessions. Returns whether there were any."""
+    def _unseat(self, index: int, failed: int | None = None) -> bool:
+        """The slots of this job are gone: nobody will resume their sessions. Returns whether there were any.
+
+        Args:
+            failed: the rank of the slot that took the others with it, where Spark says so; it is told first.
+        """
         with self._lock:
-            gone = [place for place in self._seated if place[0] == index]
+            gone = sorted((place for place in self._seated if place[0] == index), key=lambda place: place[1] != failed)
             peers = [self._seated.pop(place) for place in gone]
             self._astray.discard(index)
         for peer in peers:
@@ -325,6 +332,12 @@ def _is_ours(host: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _failed_rank(error: BaseException) -> int | None:
+    """Which task of a barrier job failed; Spark ends its other tasks, whose connections may break before."""
+    found = re.search(r"barrier task ResultTask\(\d+, (\d+)\)", str(getattr(error, "java_exception", "") or error))
+    return int(found[1]) if found else None
 
 
 def _explain(error: BaseException) -> str:

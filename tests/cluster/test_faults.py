@@ -49,7 +49,7 @@ class TestEveryFewHundredMilliseconds:
     def outcome(cls, spark_conf_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
         folder = tmp_path_factory.mktemp("faults")
         with spark_session("local-cluster[2,2,1024]", spark_conf_dir, {}):
-            yield carry_out(folder, trials=200, seed=4, at_least=FAULTS, timeout=HANGS_S, display=False)
+            yield carry_out(folder, trials=200, seed=4, at_least=FAULTS, timeout=HANGS_S)
 
     def test_every_trial_is_accounted_for_exactly_once(self, outcome: Outcome) -> None:
         assert outcome.faults.total() >= FAULTS

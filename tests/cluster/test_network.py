@@ -195,6 +195,7 @@ class TestOnExecutors:
 
         with in_background(search) as running:
             eventually((tmp_path / "0-0").exists, "the trial runs")
+            eventually((tmp_path / "1-0").exists, "the other slot is there, too")
             network.proxy.down()
             eventually(lambda: len(network.lost) == 2, "both slots are lost")
             network.proxy.up()

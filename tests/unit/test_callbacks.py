@@ -163,7 +163,7 @@ def test_a_metric_that_is_not_logged_is_an_error_that_lists_the_logged_ones(foun
 def test_a_stop_ends_fit_at_once(found: dict[str, Any]) -> None:
     assert found["stopped, list"] == 6
     assert found["stopped, epoch"] == 2
-    assert 6 <= found["stopped, bare"] < 20  # Keras 3 calls it from other threads and may hear of it later
+    assert 0 < found["stopped, bare"] < 20  # Keras 3 calls it from other threads: batches are missed, or come later
 
 
 def test_epochs_without_validation_are_passed_over_where_one_says_so(found: dict[str, Any]) -> None:

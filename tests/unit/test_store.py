@@ -720,7 +720,7 @@ class TestSnapshot:
         monkeypatch.chdir(repository)
         program = repository / "train.py"
         program.write_text("print('the program')\n")
-        monkeypatch.setattr(sys.modules["__main__"], "__file__", str(program))
+        monkeypatch.setattr(sys.modules["__main__"], "__file__", str(program), raising=False)
         for command in (
             ["init", "--quiet", "--initial-branch", "work"],
             ["remote", "add", "origin", "https://joe:hunter2@example.org/x.git"],
