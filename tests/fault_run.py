@@ -59,23 +59,23 @@ class Network:
 
 def zygotes() -> list[psutil.Process]:
     """Of all slots below this process; a trial has the same command line, and a zygote above it."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            above = process.parent()
-            if _is_zygote(process) and above is not None and not _is_zygote(above):
-                found.append(process)
-    return found
+    return [zygote for zygote, _ in _pairs()]
 
 
 def slots() -> list[psutil.Process]:
     """The Python workers of Spark in which slots are."""
+    return [slot for _, slot in _pairs()]
+
+
+def _pairs() -> list[tuple[psutil.Process, psutil.Process]]:
+    """Each zygote with its slot. What is not below this process is none: an orphan's parent may be anybody."""
+    below = {process.pid: process for process in psutil.Process().children(recursive=True)}
     found = []
-    for zygote in zygotes():
+    for process in below.values():
         with contextlib.suppress(psutil.Error):
-            slot = zygote.parent()
-            if slot is not None and slot.pid != os.getpid():
-                found.append(slot)
+            above = below.get(process.ppid())
+            if above is not None and _is_zygote(process) and not _is_zygote(above):
+                found.append((process, above))
     return found
 
 
@@ -306,7 +306,7 @@ def counted(run: experiment.Run, marks: Path, trials: int, seconds: float, fault
             reports[name] = []
             twice |= {name} & over
         elif event.kind == "report":
-            reports[name].append(event.data["step"])
+            reports.setdefault(name, []).append(event.data["step"])
             twice |= {name} & over
         elif event.kind == "ended":
             over.add(name)
