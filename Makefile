@@ -1,5 +1,5 @@
 # make demo    the main job: a grid search of a Keras model on real images
-# make test    all tests, two files at a time; some of them: make test ARGS="tests/unit -k grid"; one by one: ARGS=-n0
+# make test    all tests; some of them: make test ARGS="tests/unit -k grid"
 # make check   what CI runs: format, lint, types, import layers, tests
 # Needs Python 3.10 to 3.13 and Java 17 or 21. Another Python: make test PYTHON=python3.12
 
@@ -30,7 +30,7 @@ test test-matrix bench: export MLFLOW_DISABLE_TELEMETRY = true
 test test-matrix bench: export TF_CPP_MIN_LOG_LEVEL = 2
 
 test: java $(DEV)
-	@$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
+	@$(VENV)/bin/python -m pytest $(ARGS)
 
 check: $(DEV)
 	$(VENV)/bin/ruff format --check .
