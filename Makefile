@@ -6,7 +6,7 @@
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
-BENCHMARKS := overhead makespan imports scale distributed de_quality report earlystop algorithms faults
+BENCHMARKS := overhead makespan imports scale distributed de_quality report earlystop algorithms faults storage
 
 # Part of the markers' names: an environment of another Python version is made again, not mixed.
 PYTHON_VERSION := $(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])" 2>/dev/null)
@@ -30,7 +30,7 @@ test test-matrix bench: export MLFLOW_DISABLE_TELEMETRY = true
 test test-matrix bench: export TF_CPP_MIN_LOG_LEVEL = 2
 
 test: java $(DEV)
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@$(VENV)/bin/python -m pytest $(or $(ARGS),-n 2)
 
 check: $(DEV)
 	$(VENV)/bin/ruff format --check .

@@ -66,8 +66,10 @@ class Ledger:
         self._known: dict[str, Trial] = {}  # what was found before that, by parameters
         self._origins: dict[str, str] = {}  # of a trial that goes on from another: the first one, by whose checkpoints
         self._retriable: list[str] = []
-        if plan.stopper:
-            plan.stopper.begin(plan.direction or Direction.MAX)
+
+    def begin(self) -> None:
+        if self._plan.stopper:
+            self._plan.stopper.begin(self._plan.direction or Direction.MAX)
 
     @property
     def total(self) -> int:

@@ -8,7 +8,7 @@ import inspect
 import math
 import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict, TypeGuard, TypeVar
 
 from ._plugins import load
@@ -53,6 +53,7 @@ class RunOptions(TypedDict, total=False):
     project: str | os.PathLike[str] | None
     tracking_uri: str | None
     tags: dict[str, str] | None
+    inputs: Mapping[str, str] | None
     verbose: bool
     display: Any
     resume: str | None
@@ -142,6 +143,7 @@ class Options:
     project: str | os.PathLike[str] | None = None
     tracking_uri: str | None = None
     tags: dict[str, str] | None = None
+    inputs: Mapping[str, str] | None = None
     verbose: bool = False
     display: Any = True
     resume: str | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 from ._trial import Direction
 from .pool import Resources
+from .runtime.inputs import Input
 from .search import Search
 from .stop import Stopper
 
@@ -44,3 +45,4 @@ class Plan:
     report_as: str = "last"
     stop_grace: float = 10.0
     heartbeat_timeout: float | None = None
+    inputs: tuple[Input, ...] = ()

@@ -24,6 +24,7 @@ from ._trial import Event, State, json_safe
 from .config import Settings
 from .result import Run
 from .store import JournalReader, JournalWriter, Project, RunDir, save_snapshot
+from .store.filesystems import without_credentials
 from .store.sessions import claim
 
 __all__ = ["Recorder"]
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 SNAPSHOT_SECONDS = 3.0  # it goes on in the background; conda takes its time
 JOURNAL_SECONDS = 10.0
+REMOTE_JOURNAL_SECONDS = 60.0
 URL_SECONDS = 10.0
 
 
@@ -79,7 +81,7 @@ class Recorder:
         trackers = [*["mlflow"] * self._settings.tracks, *["tensorboard"] * self._settings.tensorboard]
         self._tracking = track.start(self.directory, trackers, self._settings.tracking_uri, self._tell)
         self._snapshot.start()
-        if self._settings.tensorboard and self.directory.is_local:
+        if self._settings.tensorboard:
             self._tensorboard = track.TensorBoardServer(self.directory.url, self._on_tensorboard, self._tell)
 
     def renew(self) -> None:
@@ -112,7 +114,7 @@ class Recorder:
         if self._snapshot.ident is not None and result.state is not State.KILLED:
             self._snapshot.join(SNAPSHOT_SECONDS)
         self.emit("run_ended", data=ending)
-        failure = self._journal.close(JOURNAL_SECONDS)
+        failure = self._journal.close(JOURNAL_SECONDS if self.directory.is_local else REMOTE_JOURNAL_SECONDS)
         try:
             self.directory.write_json(".summary.json", {"combinations": _combinations(result)})
             self._update(**ending, finished=time.time(), counts=dict(result.counts))
@@ -158,8 +160,10 @@ class Recorder:
 
     @property
     def tensorboard_hint(self) -> str | None:
-        """The command that opens TensorBoard on the run's directory at any time."""
-        return f"{_program('tensorboard')} --logdir {self.directory.shown}" if self._settings.tensorboard else None
+        """The command that opens TensorBoard on the run's directory at any time, where it can read that."""
+        if not self._settings.tensorboard or not self.directory.is_local:
+            return None
+        return f"{_program('tensorboard')} --logdir {self.directory.shown}"
 
     @property
     def mlflow_hint(self) -> str | None:
@@ -185,6 +189,7 @@ class Recorder:
             "direction": plan.direction,
             "optimization_key": plan.optimization_key,
             "space": plan.space,
+            "inputs": {each.name: without_credentials(each.url) for each in plan.inputs},
             "function": describe(plan.train_fn),
             "seed": plan.seed,
             "total": plan.search.total,

@@ -24,6 +24,7 @@ from .runtime.job import Job
 from .runtime.preload import predicted
 from .runtime.values import Values, serialize
 from .store import Project
+from .store.filesystems import access_variables
 
 __all__ = ["Plan", "run"]
 
@@ -57,16 +58,24 @@ def run(
     except BaseException:
         slots.close()
         raise
-    return _Study(plan, Guarded(display), slots, recorder, values, payload).carry_out(resumption)
+    return _Study(plan, settings, Guarded(display), slots, recorder, values, payload).carry_out(resumption)
 
 
 class _Study:
     """One run. Lives in the thread of the call; nothing of it is shared with other runs."""
 
     def __init__(
-        self, plan: Plan, display: Display, pool: Pool, recorder: Recorder, values: Values, payload: bytes
+        self,
+        plan: Plan,
+        settings: Settings,
+        display: Display,
+        pool: Pool,
+        recorder: Recorder,
+        values: Values,
+        payload: bytes,
     ) -> None:
         self._plan, self._display, self._pool, self._recorder = plan, display, pool, recorder
+        self._settings = settings
         self._payload = payload
         self._ledger = Ledger(plan, recorder.directory, values, recorder.emit)
         self._clock = time.monotonic()
@@ -85,6 +94,7 @@ class _Study:
         state, error = State.FAILED, "the run ended unexpectedly"
         try:
             self._interrupts.take()
+            self._ledger.begin()
             if resumption:
                 self._again += self._ledger.replay(resumption.past, resumption.retry_failed, resumption.fresh)
             self._recorder.start()
@@ -125,6 +135,8 @@ class _Study:
     def _job(self) -> Job:
         plan = self._plan
         repeats = plan.search.total > 1 or plan.max_restarts > 0
+        inputs = tuple(each.to_json() for each in plan.inputs)
+        remote = not self._recorder.directory.is_local or any(not each.is_local for each in plan.inputs)
         return Job(
             run_id=self._recorder.run_id,
             name=plan.name,
@@ -146,6 +158,9 @@ class _Study:
             report_as=plan.report_as,
             stop_grace=plan.stop_grace,
             heartbeat_timeout=plan.heartbeat_timeout,
+            sync_interval=self._settings.sync_interval,
+            inputs=inputs,
+            access=access_variables() if remote else {},
         )
 
     def _verdict(self) -> tuple[State, str]:

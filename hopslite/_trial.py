@@ -118,8 +118,8 @@ class Result(_Value):
     """How a trial ended. `metric` is a finite number or None; `started` is in seconds since the epoch.
 
     `cause` names the kind of failure: `exception`, `return-value`, `segfault`, `exit`, `signal`, `out-of-memory`,
-    `timeout`, `lost`, `killed`; `error` is its message in one line and `traceback` the training function's trace. A
-    STOPPED trial's metric is what it reported.
+    `timeout`, `lost`, `killed`, `inputs` (one could not be had); `error` is its message in one line and `traceback` the
+    training function's trace. A STOPPED trial's metric is what it reported.
     """
 
     trial_id: str

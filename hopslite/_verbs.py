@@ -8,6 +8,7 @@ from typing import Any
 
 from . import _study, stop
 from ._function import describe
+from ._inputs import find_inputs
 from ._options import Call, Options, ResumeOptions
 from ._past import unfinished
 from ._plugins import load, names
@@ -176,6 +177,7 @@ def _run(
     project = call.attempt(Project, settings.project) if options.project is None or options.place else None
     if project is not None:
         call.problems += project.check_writable()
+    inputs = call.attempt(find_inputs, project, options.inputs) if project is not None else None
     call.check(
         not settings.project.startswith("memory:") or options.pool != "spark",
         f"project={settings.project!r} is in this process's memory, where Spark's executors cannot write; use another, "
@@ -208,6 +210,7 @@ def _run(
             max_retries=options.max_retries,
             verbose=options.verbose,
             heartbeat_timeout=options.heartbeat_timeout,
+            inputs=inputs or (),
             **plan,
         ),
         settings,

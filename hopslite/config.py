@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class Settings:
     tensorboard: bool = True
     channel_port: str = "0"
     member_ports: str = "0"
+    sync_interval: float = 10.0  # seconds
 
     @classmethod
     def load(cls, **arguments: Any) -> Settings:
@@ -48,13 +50,22 @@ class Settings:
             values["tracking_uri"] = os.environ["MLFLOW_TRACKING_URI"]
         values |= {name: os.environ[key] for name in names if (key := f"HOPSLITE_{name.upper()}") in os.environ}
         values |= {name: value for name, value in arguments.items() if value is not None}
-        values = {name: str(value) if name != "tensorboard" else _is_on(value) for name, value in values.items()}
-        return cls(**values)
+        return cls(**{name: _CONVERSIONS.get(name, str)(value) for name, value in values.items()})
 
     @property
     def tracks(self) -> bool:
         """Whether MLflow is told of runs."""
         return self.tracking_uri is None or _is_on(self.tracking_uri)
+
+
+def _interval(value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise InvalidArguments("hopslite.toml", [f"sync_interval={value!r}; give a number of seconds above 0"])
+    return seconds
 
 
 def _is_on(value: Any) -> bool:
@@ -69,3 +80,6 @@ def _from_file() -> dict[str, Any]:
         return dict(tomllib.loads(path.read_text(encoding="utf-8")))
     except tomllib.TOMLDecodeError as error:
         raise InvalidArguments(str(path.resolve()), [f"not TOML: {error}"]) from error
+
+
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {"tensorboard": _is_on, "sync_interval": _interval}

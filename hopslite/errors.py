@@ -7,6 +7,9 @@ HopsliteError
 ├── UnknownPlugin          (LookupError)             no search, pool, … of that name
 ├── MissingExtra           (ImportError)             a package that this feature needs is not installed
 ├── StoreError             (OSError)                 the project or a run directory cannot be used
+├── ModelNotFound          (LookupError)             no model of this name, version or metric
+├── ModelExists            (FileExistsError, ValueError)   a model's version that is there already
+├── ModelArchiveExists     (FileExistsError)         something else is where a model is to be downloaded to
 ├── SparkUnavailable       (RuntimeError)            no Java, no session, or executors that cannot work
 ├── ReturnValueError       (ValueError, TypeError)   a training function returned something without a metric
 ├── ReportError            (ValueError, TypeError)   a training function reported something that is no value or step
@@ -31,6 +34,9 @@ __all__ = [
     "HopsliteError",
     "InvalidArguments",
     "MissingExtra",
+    "ModelArchiveExists",
+    "ModelExists",
+    "ModelNotFound",
     "NotSerializable",
     "ReplayError",
     "ReportError",
@@ -89,6 +95,23 @@ class MissingExtra(HopsliteError, ImportError):
 
 class StoreError(HopsliteError, OSError):
     """The project directory or a run directory cannot be read or written."""
+
+
+class ModelNotFound(HopsliteError, LookupError):
+    """No complete model has this name, version or metric; the message says which there are."""
+
+
+class ModelExists(HopsliteError, FileExistsError, ValueError):
+    """This version of a model is taken, also when its export did not complete. Attributes: `name`, `version`."""
+
+    name: str
+    version: int
+
+
+class ModelArchiveExists(HopsliteError, FileExistsError):
+    """Where a model is to be downloaded to, there is something else. Attribute: `path`."""
+
+    path: str
 
 
 class SparkUnavailable(HopsliteError, RuntimeError):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import search as algorithms
+from ._best import Best, best
 from ._options import Call, MemberOptions, ResumeOptions, SearchOptions, TrialOptions, with_options
 from ._trial import Direction
 from ._verbs import About, ablated, launched, resumed, searched
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = [
+    "Best",
     "Direction",
     "Run",
     "Trial",
     "ablation",
+    "best",
     "checkpoint_dir",
     "collective_all_reduce",
     "differential_evolution",
@@ -98,6 +101,10 @@ def launch(
         project: the directory or fsspec URL that holds runs; default: `HOPSLITE_PROJECT` or `./hopslite_project`.
         tracking_uri: MLflow's; default: `MLFLOW_TRACKING_URI`, or SQLite in the project; "off" for no MLflow.
         tags: text by text, for the record and for MLflow.
+        inputs: data for the trials, as URLs or paths by name, which the training function finds as local paths in
+            `hopslite.inputs[name]`: a file, a directory, or an archive (.tar, .tar.gz, .zip …), which is unpacked. It
+            is fetched once per executor, and is read-only. A relative path is one in the project;
+            `runs:/NAME/VERSION/trials/0004` is a directory of an earlier run.
         resume: "auto" goes on with the newest run of this name, verb, function and space that broke off, if there is
             one; a run's id goes on with that one. What had finished is not run again.
         retry_failed: with `resume`, whether trials that FAILED are run again.
@@ -541,13 +548,14 @@ def resume(
 
 
 def checkpoint_dir() -> str | None:
-    """For training functions: a directory that is the same for all members and all attempts of the running trial.
+    """For training functions: a local directory for what the running trial needs to go on after a restart.
 
-    What is saved there is found again after a restart. None outside of a trial.
+    What is saved there is found again by later attempts of the trial, and by the trials that go on from it. It is the
+    run's own directory, which all members of a distributed trial share; or, where the run is kept on another machine, a
+    scratch directory of each member, whose files are copied there while it trains. None outside of a trial.
     """
     context = current()
     if context is None:
         return None
-    if "://" not in context.checkpoints:
-        os.makedirs(context.checkpoints, exist_ok=True)
+    os.makedirs(context.checkpoints, exist_ok=True)
     return context.checkpoints

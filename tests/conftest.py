@@ -9,19 +9,25 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 import pytest
+from servers import MlflowServer
 from spark_cluster import StandaloneCluster, write_spark_conf
+from stores import S3, Hdfs, Unavailable, mlflow_over_postgres, running
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+T = TypeVar("T")
 
 LEAK_S = 15.0
 # In the environment of everything that these tests start, executors and trials included; tells leaks of this very
 # test session from another one that runs on the same machine.
 MARK = "HOPSLITE_TEST_SESSION"
+
+SERVERS_REQUIRED = os.environ.get("HOPSLITE_REQUIRE_SERVERS") == "1"
 
 for inherited in [name for name in os.environ if name.startswith(("HOPSLITE_", "SPARK_", "MLFLOW_"))]:
     del os.environ[inherited]
@@ -42,6 +48,18 @@ os.environ.update(
 def pytest_configure(config: pytest.Config) -> None:
     # pyspark 4.3 warns about every pandas that its own requirements let in
     config.addinivalue_line("filterwarnings", "ignore::FutureWarning:pyspark.*")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several workers (`-n 2`), one of them has all tests with clusters, and the others each a file at a time."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneClusterAtATime(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "cluster" if nodeid.startswith("tests/cluster/") else nodeid.partition("::")[0]
+
+    return OneClusterAtATime(config, log)
 
 
 @pytest.fixture
@@ -136,6 +154,49 @@ def _stop(spark: SparkSession) -> None:
     gateway.proc.wait(30)
     SparkContext._gateway = None
     SparkContext._jvm = None
+
+
+@contextlib.contextmanager
+def where_available(server: contextlib.AbstractContextManager[T]) -> Iterator[T]:
+    """A server; where it cannot be had the test is skipped, or fails if `HOPSLITE_REQUIRE_SERVERS` is 1."""
+    with contextlib.ExitStack() as stack:
+        try:
+            entered = stack.enter_context(server)
+        except Unavailable as missing:
+            (pytest.fail if SERVERS_REQUIRED else pytest.skip)(str(missing))
+        yield entered
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A real S3. Its `environment` must be set where its files are used."""
+    with where_available(running(lambda: S3(tmp_path_factory.mktemp("s3")))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def hdfs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hdfs]:
+    """A real HDFS: a NameNode and a DataNode."""
+    with where_available(running(lambda: Hdfs(tmp_path_factory.mktemp("hdfs")))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mlflow_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """A real MLflow server over a real PostgreSQL."""
+    with where_available(mlflow_over_postgres(tmp_path_factory.mktemp("mlflow-postgres"))) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "file", "s3", "hdfs"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A directory in which nothing is, on each kind of store; a URL, and of a local one the path."""
+    if request.param in ("memory", "file"):
+        return str(tmp_path / "project") if request.param == "file" else f"memory://{secrets.token_hex(8)}"
+    server = request.getfixturevalue("s3" if request.param == "s3" else "hdfs_server")
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return str(server.fresh())
 
 
 @pytest.fixture(autouse=True)

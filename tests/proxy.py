@@ -61,6 +61,9 @@ class Proxy:
         self._listener.close()
         self.down()
 
+    def passes(self, data: bytes) -> None:
+        """For those who want to see what is relayed."""
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
@@ -93,6 +96,7 @@ class Proxy:
                     time.sleep(self.delay)
                 if pair not in self._pairs:
                     break
+                self.passes(data)
                 sink.sendall(data)
         with self._lock:
             self._pairs.discard(pair)

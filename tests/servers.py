@@ -47,17 +47,18 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any
 
 
 class MlflowServer:
-    """`mlflow server` on 127.0.0.1, over SQLite, with artifacts behind it."""
+    """`mlflow server` on 127.0.0.1 with artifacts behind it, over SQLite or the database at the URI `backend`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, backend: str | None = None) -> None:
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self._folder = folder
+        self._backend = backend or f"sqlite:///{folder}/server.db"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--backend-store-uri", f"sqlite:///{self._folder}/server.db", "--workers", "1"]
+        command += ["--backend-store-uri", self._backend, "--workers", "1"]
         command += ["--artifacts-destination", str(self._folder / "artifacts")]
         with open(self._folder / "server.log", "wb") as log:
             self._process = subprocess.Popen(

@@ -14,10 +14,12 @@ from typing import Any
 from .._trial import Event, Spec, json_safe
 from ..errors import InvalidArguments
 from ..runtime.capture import LOG, captured
+from ..runtime.child import warned
 from ..runtime.context import TrialContext
 from ..runtime.execute import execute
 from ..runtime.job import Job
 from ..runtime.report import Reported, Reporter
+from ..runtime.sync import mirrored
 from ..runtime.values import deserialize
 from ..store import RunDir
 from . import Resources
@@ -75,9 +77,13 @@ class Inline:
         logdir = f"{scratch}/logdir" if self._job.local_logdir else directory
         for path in (directory, logdir):
             os.makedirs(path, exist_ok=True)
+        mirror, problems = None, []
         try:
-            log, checkpoints = os.path.join(directory, LOG), spec.checkpoints or run.path("checkpoints")
-            context = TrialContext(self._job.run_id, spec.trial_id, directory, logdir, log, checkpoints)
+            log = os.path.join(directory, LOG)
+            checkpoints, mirror = mirrored(spec, run, directory, scratch or directory, self._job.sync_interval)
+            context = TrialContext(
+                self._job.run_id, spec.trial_id, directory, logdir, log, checkpoints, self._job.project
+            )
             with captured(log, tee=self._job.verbose):
                 reporter = Reporter(Reported(self._job.direction), self._sender(spec), lambda: self._stop)
                 result = execute(self._job, spec, context, reporter, self._loaded, interruptible=True)
@@ -85,12 +91,15 @@ class Inline:
                     sys.stderr.write(result.traceback)
             if logdir != directory:
                 shutil.copytree(logdir, directory, dirs_exist_ok=True)
-            if not run.is_local:
-                run.upload(directory)
         finally:
-            if scratch:
+            try:
+                if mirror:
+                    mirror.finish()
+            except OSError as error:
+                problems = [f"files could not be kept ({error}); they are in {scratch}"]
+            if scratch and not problems:
                 shutil.rmtree(scratch, ignore_errors=True)
-        return dict(json_safe(result.to_json()))
+        return dict(json_safe(warned(result, *problems).to_json()))
 
     def _sender(self, spec: Spec) -> Callable[[float, float], None]:
         def send(step: float, value: float) -> None:

@@ -18,6 +18,7 @@ from .context import TrialContext
 from .execute import failed, stopped
 from .job import Job
 from .report import Reported
+from .sync import mirrored
 from .system import Sampler, kernel_oom_kills
 from .workdir import WorkDir
 from .zygote import Zygote
@@ -47,8 +48,10 @@ class Place:
         self.log = os.path.join(self._kept, f"{part.file}_{LOG}" if part else LOG)
         self._files = os.path.join(self._kept, part.file) if part and not part.is_chief else self._kept
         logdir = work.logdir or self.directory
-        checkpoints = spec.checkpoints or self.run.path("checkpoints")
-        self.context = TrialContext(job.run_id, spec.trial_id, self.directory, logdir, self.log, checkpoints)
+        checkpoints, self._mirror = mirrored(spec, self.run, self._kept, work.root, job.sync_interval)
+        self.context = TrialContext(
+            job.run_id, spec.trial_id, self.directory, logdir, self.log, checkpoints, job.project
+        )
 
     def settle(self) -> list[str]:
         """Bring everything into the run directory; returns what went wrong."""
@@ -56,9 +59,10 @@ class Place:
             self.work.keep(self._files, with_logdir=self._own is None)
             if self._own:
                 shutil.rmtree(self._own)
-            if not self.run.is_local:
-                self.run.upload(self._kept)
-                shutil.rmtree(self._kept)
+            if self._mirror:
+                self._mirror.finish()
+                for folder in (self._kept, self.context.checkpoints):
+                    shutil.rmtree(folder, ignore_errors=True)
         except (OSError, ValueError, shutil.Error) as error:
             return [f"files could not be kept ({error}); they are in {self.work.set_aside()} on {socket.gethostname()}"]
         return []
@@ -80,6 +84,7 @@ class RunningTrial:
         self.stop_why: str | None = None  # asked to stop at its next report
         self.ended_for: str | None = None
         self.kill_at = self.deadline = self.silent_at = NEVER
+        self.read_at = 0.0  # what it sends is not looked at earlier
         self.heard = spec.part is None or spec.part.is_chief
         self.reported = Reported(job.direction)
         self.waits = spec.member is not None  # members end together: what one serves the others may still need

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,10 @@ __all__ = ["TrialContext", "current", "current_reporter", "entered"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrialContext:
-    """Where the running trial, or a member of it, writes. All but `checkpoints`, which is in the store, are local."""
+    """Where the running trial, or a member of it, writes, all of it local; and what it was given.
+
+    `project` is the URL of the run's project, and `inputs` has the local path of each input by its name.
+    """
 
     run_id: str
     trial_id: str
@@ -24,6 +27,8 @@ class TrialContext:
     logdir: str
     log: str = ""
     checkpoints: str = ""
+    project: str = ""
+    inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 _Entry = tuple[TrialContext, "Reporter | None"]

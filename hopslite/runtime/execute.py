@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from .. import _plugins
 from .._trial import Result, Spec, State, json_safe
 from ..errors import ReturnValueError, TrialStopped
 from .context import TrialContext, entered
+from .inputs import mount
 from .job import Job
 from .outputs import Outputs, check_finite, keep_files, read_outputs, write_json, write_text
 from .report import Reported, Reporter
@@ -64,6 +66,10 @@ def execute(
             **details,
         )
 
+    try:
+        context = dataclasses.replace(context, inputs=mount(job.inputs))
+    except OSError as error:
+        return ended(State.FAILED, error=str(error), cause="inputs")
     try:
         fn, objects = loaded or deserialize(job.payload)
         params = Values.from_wire(spec.params, objects)

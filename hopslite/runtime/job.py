@@ -16,7 +16,9 @@ class Job:
     any return value will do (`launch`); `gpus` None leaves the visible devices as Spark and the environment have them.
     `report_as` ("last" or "best") says which report is a stopped trial's metric, and `stop_grace` how many seconds it
     has to make its next one. Only where a slot may run several trials (`repeats`) does it pay to import frameworks
-    ahead of them. A distributed trial has a `strategy` and, in JSON form, its `members`.
+    ahead of them. Where the project is on another machine, what trials write is copied there every `sync_interval`
+    seconds. `inputs` are what trials are given (see `runtime.inputs`); `access` has the environment by which remote
+    storage is reached, credentials included. A distributed trial has a `strategy` and, in JSON form, its `members`.
     """
 
     run_id: str
@@ -40,5 +42,8 @@ class Job:
     report_as: str = "last"
     stop_grace: float = 10.0
     heartbeat_timeout: float | None = None
+    sync_interval: float = 10.0
+    inputs: tuple[dict[str, Any], ...] = ()
+    access: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     strategy: str | None = None
     members: tuple[dict[str, Any], ...] = ()

@@ -434,7 +434,8 @@ def is_sampler(given: Any) -> bool:
 def _package(name: str) -> Any:
     """The package `optuna`, once all that the sampler needs is there."""
     try:
-        import optuna
+        with _silent():  # about progress bars in notebooks, which are not used
+            import optuna
     except ImportError as error:
         message = f'the algorithm {name!r} needs Optuna, which is not installed: pip install "hopslite[optuna]"'
         raise MissingExtra(message) from error
@@ -451,7 +452,7 @@ def _number(*entropy: int) -> int:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """No warnings that a feature is experimental: nobody here can choose another one."""
+    """No warnings that nobody here can act on: of experimental features, of packages that Optuna misses."""
     with _constructing, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

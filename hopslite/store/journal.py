@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.25
 SEGMENT_BYTES = 4 << 20  # a local segment is closed at this size; elsewhere every flush is a segment
-LAST_SECONDS = 3.0  # for which what fails is tried again when the journal is closed
+LAST_SECONDS = 3.0  # for which what fails is tried again when the journal is closed, on a local disk
+REMOTE_LAST_SECONDS = 30.0
 AT_ONCE = 16  # segments read in one go where each is a request
 
 _NAME = re.compile(r"([0-9]{6,18})\.jsonl")
@@ -96,7 +97,8 @@ class JournalWriter:
 
     def close(self, timeout: float = 30.0) -> OSError | None:
         """Write what is pending and end; returns the failure if some events could not be written."""
-        self._give_up_at = time.monotonic() + min(timeout, LAST_SECONDS)
+        last = LAST_SECONDS if self._run.is_local else REMOTE_LAST_SECONDS
+        self._give_up_at = time.monotonic() + min(timeout, last)
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout)

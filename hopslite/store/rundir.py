@@ -9,18 +9,16 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
-
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
 
 from .._trial import json_safe
 from ..errors import StoreError
+from .filesystems import errors_of, is_local, open_url, without_credentials
+from .transfer import download_tree, upload_files
 
-__all__ = ["Project", "RunDir", "USER_INFO"]
+__all__ = ["Project", "RunDir"]
 
-USER_INFO = re.compile(r"(?<=://)[^/\s]+@")
 AT_ONCE = 32  # small files read in one go
 AGAIN_SECONDS = (0.1, 0.5)  # after which a write is tried again that a store has refused
 FOLDER_BYTES = 100  # a name's part of a folder's name; file systems allow 255 bytes, some less
@@ -35,11 +33,8 @@ class RunDir:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            self.fs, self._root = fsspec.core.url_to_fs(url)
-        except Exception as error:  # each file system has exceptions of its own
-            raise StoreError(USER_INFO.sub("", f"cannot open {url!r}: {_brief(error)}")) from error
-        self.is_local = isinstance(self.fs, LocalFileSystem)
+        self.fs, self._root = open_url(url)
+        self.is_local = is_local(self.fs)
         scheme, separator, rest = url.partition("://")
         self._given = scheme + separator + rest.rstrip("/")  # fsspec's own form of it may lack host and port
         if self.is_local:
@@ -57,7 +52,7 @@ class RunDir:
     @property
     def shown(self) -> str:
         """`url` without a user's name and password, for people and records."""
-        return USER_INFO.sub("", self.url)
+        return without_credentials(self.url)
 
     def path(self, *parts: str) -> str:
         """The path or URL of something in the directory, as user code would open it."""
@@ -69,14 +64,8 @@ class RunDir:
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
 
-    @contextlib.contextmanager
-    def _failures_of(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError:
-            raise
-        except Exception as error:  # each file system has exceptions of its own
-            raise StoreError(USER_INFO.sub("", f"{self.path(name)}: {_brief(error)}")) from error
+    def _failures_of(self, name: str) -> contextlib.AbstractContextManager[None]:
+        return errors_of(self.path(name))
 
     def _persist(self, name: str, action: Callable[[], Any]) -> None:
         """Write to a store that may fail now and then; doing it twice must not matter."""
@@ -106,18 +95,39 @@ class RunDir:
         except FileNotFoundError:
             return []
 
-    def upload(self, folder: str) -> None:
-        """Copy what is in a local folder into this directory."""
-        target = f"{self._at('').rstrip('/')}/"
-        self._persist("", lambda: self.fs.put(f"{folder.rstrip('/')}/", target, recursive=True))
+    def upload(self, files: Mapping[str, str]) -> None:
+        """Copy local files to here; `files` has the name of each by its path. Each one appears whole."""
+        with self._failures_of(""):
+            upload_files(self.fs, [(local, self._at(name)) for local, name in files.items()])
+
+    def download_to(self, folder: str) -> None:
+        """Copy all that is here into a local folder that does not exist yet; nothing when there is nothing."""
+        with self._failures_of(""):
+            if self.fs.exists(self._root):
+                download_tree(self.fs, self._root, folder)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files; it does not matter if some are gone already."""
+        for name in names:
+            with contextlib.suppress(FileNotFoundError), self._failures_of(name):
+                self.fs.rm_file(self._at(name))
 
     def makedirs(self, name: str = "", exist_ok: bool = True) -> None:
         with self._failures_of(name):
             self.fs.makedirs(self._at(name), exist_ok=exist_ok)
 
-    def read_bytes(self, name: str) -> bytes:
+    def read_bytes(self, name: str, start: int | None = None, end: int | None = None) -> bytes:
+        """A file's content, or the part from one byte up to another."""
         with self._failures_of(name):
-            return bytes(self.fs.cat_file(self._at(name)))
+            return bytes(self.fs.cat_file(self._at(name), start=start, end=end))
+
+    def sizes(self) -> dict[str, int]:
+        """The size in bytes of all files here, in folders too, by name."""
+        with self._failures_of(""):
+            self.fs.invalidate_cache()
+            found = self.fs.find(self._root, detail=True)
+        first = len(self._root.rstrip("/")) + 1
+        return {path[first:]: info["size"] for path, info in found.items() if path[first:]}
 
     def read_many(self, names: Sequence[str]) -> Sequence[bytes | None]:
         """The contents of several files, read at once where the file system can; None for those that are not there."""
@@ -285,12 +295,6 @@ def _as_folder(name: str) -> str:
         return folder
     start = folder.encode()[: FOLDER_BYTES - 20].decode(errors="ignore")
     return f"{start}%~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-
-
-def _brief(error: Exception) -> str:
-    """What happened, in one line; a library that is not found fills pages."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _new_run_id() -> str:

@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .rundir import USER_INFO, RunDir
+from .filesystems import without_credentials
+from .rundir import RunDir
 
 __all__ = ["redacted", "save_snapshot"]
 
@@ -27,7 +28,7 @@ _SECRET = re.compile(
 def redacted(settings: dict[str, str]) -> dict[str, str]:
     """Settings without the values of those whose name or form says that they are secret."""
     return {
-        key: "(redacted)" if _SECRET.search(key) or _SECRET.search(str(value)) else USER_INFO.sub("", str(value))
+        key: "(redacted)" if _SECRET.search(key) or _SECRET.search(str(value)) else without_credentials(str(value))
         for key, value in sorted(settings.items())
     }
 
@@ -95,7 +96,7 @@ def _save_git(run: RunDir) -> None:
         changed = [line[3:] for line in _output("git", "status", "--porcelain").splitlines()]
         remote = ""
         with contextlib.suppress(subprocess.CalledProcessError):
-            remote = USER_INFO.sub("", _output("git", "config", "--get", "remote.origin.url").strip())
+            remote = without_credentials(_output("git", "config", "--get", "remote.origin.url").strip())
         run.write_json("git.json", {"commit": commit, "branch": branch, "remote": remote, "changed": changed})
 
 

@@ -5,7 +5,17 @@ deliver (a server is down) `python -m hopslite.track RUN_DIRECTORY` delivers lat
 """
 
 from ._process import Handle, start
+from ._registry import register_model
 from ._server import TensorBoardServer
 from ._tracker import Context, Tracker, Unavailable, without_credentials
 
-__all__ = ["Context", "Handle", "TensorBoardServer", "Tracker", "Unavailable", "start", "without_credentials"]
+__all__ = [
+    "Context",
+    "Handle",
+    "TensorBoardServer",
+    "Tracker",
+    "Unavailable",
+    "register_model",
+    "start",
+    "without_credentials",
+]

@@ -157,20 +157,24 @@ class Connection:
         with self._translated():
             self._client.set_terminated(run_id, status, end_time=_milliseconds(ended))
 
-    @contextlib.contextmanager
-    def _translated(self, what: str = "") -> Iterator[None]:
-        """MLflow's and its artifact stores' many exceptions as `Unavailable` or `Rejected`."""
-        try:
-            yield
-        except ImportError:
-            raise
-        except Exception as error:
-            code = getattr(error, "error_code", None)
-            where = f"MLflow at {without_credentials(self._uri)}"
-            if code in REFUSALS or (code is None and what and not isinstance(error, ConnectionError)):
-                text = f"{what or f'{where} refused a value'} ({redact(str(error), self._uri)[:300]})"
-                raise Rejected(text, f"{what}{code or type(error).__name__}") from error
-            raise Unavailable(f"{where} cannot be reached ({_reason(error, self._uri)})") from error
+    def _translated(self, what: str = "") -> contextlib.AbstractContextManager[None]:
+        return translated(self._uri, what)
+
+
+@contextlib.contextmanager
+def translated(uri: str, what: str = "") -> Iterator[None]:
+    """MLflow's and its artifact stores' many exceptions as `Unavailable` or `Rejected`."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:
+        code = getattr(error, "error_code", None)
+        where = f"MLflow at {without_credentials(uri)}"
+        if code in REFUSALS or (code is None and what and not isinstance(error, ConnectionError)):
+            text = f"{what or f'{where} refused a value'} ({redact(str(error), uri)[:300]})"
+            raise Rejected(text, f"{what}{code or type(error).__name__}") from error
+        raise Unavailable(f"{where} cannot be reached ({_reason(error, uri)})") from error
 
 
 def _stage(folder: RunDir, name: str, stage: str) -> None:

@@ -6,19 +6,24 @@ import collections
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import types
 from collections.abc import Callable
 from typing import Any
 
+from ..store import RunDir
+from ._events import EventFiles
 from ._process import boot
 from ._tracker import redact
 
 __all__ = ["TensorBoardServer"]
 
 RELOAD_SECONDS = 5
+REMOTE_SECONDS = 10.0  # between two looks at a run that is kept elsewhere
 NICE = 5
 KEEP = 3
 
@@ -28,7 +33,9 @@ _retiring = threading.Lock()
 
 
 class TensorBoardServer:
-    """TensorBoard over a directory, in a process of its own, from now until `close` or the driver's end.
+    """TensorBoard over a run's directory, in a process of its own, from now until `close` or the driver's end.
+
+    Of a run that is kept elsewhere it shows what was written up to some seconds ago.
 
     `on_ready` gets the URL and `on_warning` why there is none, each from a thread. Safe from many threads.
     """
@@ -114,8 +121,12 @@ def main() -> int:
     own = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     os.nice(NICE)
+    scratch = tempfile.mkdtemp(prefix="hopslite-tensorboard-")
     try:
-        message = {"url": _launch(logdir)}
+        run = RunDir(logdir)
+        if not run.is_local:
+            EventFiles(run, scratch).follow(REMOTE_SECONDS)
+        message = {"url": _launch(logdir if run.is_local else scratch)}
     except ImportError as error:
         message = {"warning": f"TensorBoard is not installed ({error}): pip install tensorboard"}
     except Exception as error:  # noqa: BLE001  any failure of a foreign program is the same to the run
@@ -127,6 +138,7 @@ def main() -> int:
         while os.read(0, 4096):
             pass
     sys.stderr.flush()
+    shutil.rmtree(scratch, ignore_errors=True)
     os._exit(0 if "url" in message else 1)  # not delayed by the threads of the server
 
 

@@ -17,7 +17,8 @@ from hopslite import errors
 
 FRAMEWORKS = ("pyspark", "tensorflow", "torch", "mlflow", "pandas", "scipy", "tensorboard")
 ROOT = Path(hopslite.__file__).parents[1]
-PUBLIC = ("hopslite", *(f"hopslite.{name}" for name in hopslite.__all__ if name != "report"))
+NO_MODULES = ("inputs", "report")
+PUBLIC = ("hopslite", *(f"hopslite.{name}" for name in hopslite.__all__ if name not in NO_MODULES))
 EXCEPTIONS = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, Exception)]
 
 
@@ -51,13 +52,19 @@ def test_the_names_of_the_package_are_these():
         "devices",
         "errors",
         "experiment",
+        "hdfs",
+        "inputs",
         "maggy",
+        "model",
+        "numpy_helper",
+        "pandas_helper",
         "report",
         "space",
         "stop",
         "tensorboard",
     ]
     assert inspect.getdoc(hopslite.report)
+    assert inspect.getdoc(hopslite.inputs)
     assert set(hopslite.__all__) <= set(dir(hopslite))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = hopslite.nothing

@@ -1,0 +1,104 @@
+"""Files of a store as local ones, of which the next are downloaded while the first are used."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from typing import overload
+
+from ._files import file_to_read
+from ._paths import Place, resolve
+from .errors import InvalidArguments
+from .store.filesystems import is_local
+from .store.transfer import download
+
+__all__ = ["Localized"]
+
+
+class Localized(Sequence[str]):
+    """The local paths of files, in order; asking for one waits until it is there. Safe from many threads.
+
+    What cannot be downloaded is told when its path is asked for. Files that the caller keeps only some of (`keep`) are
+    this object's own, and are removed with it.
+    """
+
+    def __init__(self, urls: Sequence[str], ahead: int, keep: int | None) -> None:
+        for name, value, least in (("ahead", ahead, 0), ("keep", keep, 1)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise InvalidArguments("localize", [f"{name}={value!r}; give a whole number of at least {least}"])
+        self._urls, self._ahead, self._keep = list(urls), ahead, keep
+        if keep is not None:
+            self._ahead = min(ahead, keep - 1)
+        self._asked: dict[int, Future[str]] = {}
+        self._lock = threading.Lock()
+        self._folder = tempfile.mkdtemp(prefix="hopslite-") if keep is not None else None
+        if self._folder is not None:
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} files, {sum(each.done() for each in self._asked.values())} of them downloaded>"
+
+    def __len__(self) -> int:
+        return len(self._urls)
+
+    def __iter__(self) -> Iterator[str]:
+        for index in range(len(self)):
+            yield self[index]
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(len(self))[index]]
+        first = range(len(self))[index]
+        with self._lock:
+            self._drop(first)
+            for each in range(first, min(first + self._ahead + 1, len(self))):
+                if each not in self._asked:
+                    self._asked[each] = self._begin(each)
+            wanted = self._asked[first]
+        try:
+            return wanted.result()
+        except BaseException:
+            with self._lock:
+                self._asked.pop(first, None)  # who asks again tries again
+            raise
+
+    def _begin(self, index: int) -> Future[str]:
+        future: Future[str] = Future()
+        work = threading.Thread(target=self._fetch, args=(index, future), name="hopslite-localize", daemon=True)
+        work.start()
+        return future
+
+    def _fetch(self, index: int, future: Future[str]) -> None:
+        try:
+            future.set_result(self._local(index))
+        except BaseException as error:  # noqa: BLE001 - told to who asks for the file
+            future.set_exception(error)
+
+    def _local(self, index: int) -> str:
+        place: Place = resolve(self._urls[index])
+        if self._folder is None or is_local(place.fs):
+            return file_to_read(place.url)
+        folder = os.path.join(self._folder, str(index))
+        os.makedirs(folder, exist_ok=True)
+        local = os.path.join(folder, place.name)
+        download(place.fs, place.path, local)
+        return local
+
+    def _drop(self, first: int) -> None:
+        """Remove the oldest files, so that with those that are asked for next there are no more than `keep`."""
+        if self._folder is None or self._keep is None:
+            return
+        for index in sorted(self._asked):
+            before = first - (self._keep - 1 - self._ahead)
+            if index < before or index > first + self._ahead:
+                self._asked.pop(index)
+                shutil.rmtree(os.path.join(self._folder, str(index)), ignore_errors=True)

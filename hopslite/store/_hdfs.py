@@ -1,0 +1,210 @@
+"""HDFS by way of hdfs-native, with file names taken as they are, and files that appear whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from fsspec.callbacks import DEFAULT_CALLBACK
+from hdfs_native import Client, WriteOptions
+from hdfs_native.fsspec import BaseFileSystem
+
+__all__ = ["Hdfs", "open_hdfs"]
+
+PIECE = 8 << 20
+ANSWER_SECONDS = 30.0  # after which a NameNode that does not answer is given up on
+SLOWEST = 1e6  # bytes in a second, below which a DataNode counts as one that does not answer
+# hdfs-native tries again, for minutes, when no NameNode can be reached; with these it is some 5 s.
+FAILOVER = {"dfs.client.failover.max.attempts": "3", "dfs.client.failover.sleep.max.millis": "2000"}
+_REMOTE = re.compile(r'RPCError\("([\w.$]+)", "(.*)', re.DOTALL)
+
+
+def open_hdfs(url: str) -> tuple[Hdfs, str]:
+    scheme, _, rest = url.partition("://")
+    address = urlsplit(f"//{rest.partition('/')[0]}")
+    kind = ViewFs if scheme == "viewfs" else Hdfs
+    return kind(address.hostname, address.port), kind._strip_protocol(url)
+
+
+class Hdfs(BaseFileSystem):  # type: ignore[misc]
+    """A file that is written here has its name when it is complete, and not before.
+
+    hdfs-native's own file system reads paths as URLs, so that `?` and `#` would end them, and a file is there, empty,
+    from the moment in which it is opened for writing.
+    """
+
+    protocol = "hdfs"
+
+    def __init__(self, host: str | None = None, port: int | None = None, **options: Any) -> None:
+        super().__init__(host, port, **options)
+        address = f"{self.protocol}://{host or ''}" + (f":{port}" if port else "")
+        self.client = _Client(address, {**FAILOVER, **options})
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        if isinstance(path, list):
+            return [cls._strip_protocol(each) for each in path]
+        text = os.fspath(path)
+        if "://" in text:
+            text = "/" + text.partition("://")[2].partition("/")[2]
+        return text.rstrip("/") or "/"
+
+    def unstrip_protocol(self, name: str) -> str:
+        port = f":{self.port}" if self.port else ""
+        return f"{self.protocol}://{self.host or ''}{port}{self._strip_protocol(name)}"
+
+    def _convert_file_status(self, file_status: Any) -> dict[str, Any]:
+        more = {"replication": file_status.replication, "block_size": file_status.blocksize}
+        return {**super()._convert_file_status(file_status), **more}
+
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
+        self._write(path, mode, lambda file: file.write(value))
+
+    def put_file(
+        self, lpath: str, rpath: str, callback: Any = DEFAULT_CALLBACK, mode: str = "overwrite", **_: Any
+    ) -> None:
+        if os.path.isdir(lpath):
+            self.makedirs(rpath, exist_ok=True)
+            return
+        callback.set_size(os.path.getsize(lpath))
+
+        def copy(file: Any) -> None:
+            with open(lpath, "rb") as source:
+                while piece := source.read(PIECE):
+                    file.write(piece)
+                    callback.relative_update(len(piece))
+
+        self._write(rpath, mode, copy)
+
+    def get_file(self, rpath: str, lpath: str, callback: Any = DEFAULT_CALLBACK, **_: Any) -> None:
+        reader = self.client.read(self._strip_protocol(rpath))
+        callback.set_size(len(reader))
+        with open(lpath, "wb") as file:
+            for piece in reader.read_range_stream(0, len(reader)):
+                file.write(piece)
+                callback.relative_update(len(piece))
+
+    def cp_file(self, path1: str, path2: str, **_: Any) -> None:
+        def copy(file: Any) -> None:
+            with self.open(path1, "rb") as source:
+                shutil.copyfileobj(source, file, PIECE)
+
+        self._write(path2, "overwrite", copy)
+
+    def find(
+        self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **kwargs: Any
+    ) -> Any:
+        if maxdepth is not None:
+            return super().find(path, maxdepth, withdirs, detail, **kwargs)
+        found = {}
+        with contextlib.suppress(FileNotFoundError):
+            for status in self.client.list_status(self._strip_protocol(path), True):
+                info = self._convert_file_status(status)
+                if withdirs or info["type"] == "file":
+                    found[info["name"]] = info
+        return found if detail else sorted(found)
+
+    def _write(self, path: str, mode: str, fill: Callable[[Any], Any]) -> None:
+        path = self._strip_protocol(path)
+        folder, _, name = path.rpartition("/")
+        partial = f"{folder}/{name}"
+        file = self.client.create(partial, WriteOptions())
+        try:
+            with file:
+                fill(file)
+            try:
+                self.client.rename(partial, path, mode != "create")
+            except OSError:
+                if self.exists(partial) or not self.exists(path):
+                    raise
+                # Nobody else knows its first name: it was renamed, and only the answer was lost.
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.client.delete(partial, False)
+            raise
+
+
+class _Client(Client):  # type: ignore[misc]
+    """hdfs-native's client, which by itself waits for ever for a NameNode that accepts and does not answer."""
+
+    inner: Any
+
+    def __init__(self, address: str, options: dict[str, str]) -> None:
+        super().__init__(address, options)
+        self.inner = _Bounded(self.inner)
+
+
+class _Bounded:
+    """The methods of one of hdfs-native's objects, each with a bounded wait and with errors of Python.
+
+    Its asynchronous objects could be waited for without threads, but fail where they have to try again.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._inner, name)
+        return lambda *arguments: self._result(method, name, *arguments)
+
+    def _result(self, method: Callable[..., Any], name: str, *arguments: Any) -> Any:
+        seconds = ANSWER_SECONDS + self._size(name, arguments) / SLOWEST
+        answer: list[Any] = []
+        failure: list[BaseException] = []
+
+        def ask() -> None:
+            try:
+                answer.append(method(*arguments))
+            except BaseException as error:  # noqa: BLE001 - hdfs-native's own; raised in the caller's thread
+                failure.append(error)
+
+        asking = threading.Thread(target=ask, name="hopslite-hdfs", daemon=True)
+        asking.start()
+        asking.join(seconds)
+        if failure:
+            raise _as_python_says(failure[0]) from failure[0]
+        if not answer:
+            raise TimeoutError(f"HDFS has not answered for {seconds:.0f} s")
+        found = answer[0]
+        if name in ("list_status", "read_range_stream"):
+            return self._each(found)
+        return _Bounded(found) if type(found).__name__.startswith("Raw") else found
+
+    def _each(self, found: Iterator[Any]) -> Iterator[Any]:
+        end = object()
+        while (each := self._result(next, "next", found, end)) is not end:
+            yield each
+
+    def _size(self, name: str, arguments: tuple[Any, ...]) -> int:
+        if name == "write":
+            return len(arguments[0])
+        if name in ("read", "read_range") and isinstance(arguments[-1], int):  # of a file; a client's `read` opens one
+            return arguments[-1] if arguments[-1] >= 0 else int(self._inner.file_length())
+        return 0
+
+
+def _as_python_says(error: BaseException) -> BaseException:
+    """A Java exception's name and message become an exception of Python's, without Java's stack."""
+    if not isinstance(error, Exception):
+        return error
+    remote = _REMOTE.search(str(error))
+    if remote is None:
+        text = re.split(r"\n|\\n", str(error))[0]
+        known = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
+        return type(error)(text) if isinstance(error, known) else OSError(text)
+    kind = remote[1].rpartition(".")[2]
+    text = re.split(r"\\n|\n", remote[2])[0].removesuffix('")').replace('\\"', '"')
+    if kind in ("AccessControlException", "AuthorizationException"):
+        return PermissionError(text)
+    return OSError(f"{text} ({kind})")
+
+
+class ViewFs(Hdfs):
+    protocol = "viewfs"

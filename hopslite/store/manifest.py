@@ -1,0 +1,103 @@
+"""Which files a local directory holds, with their sizes and checksums, and how another one differs from that."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import StoreError
+
+__all__ = ["LocalFile", "changed", "differences", "read_files"]
+
+PIECE = 4 << 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file as it was when it was read; `time` is when it was last written, in nanoseconds."""
+
+    path: str
+    size: int
+    sha256: str
+    time: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"size": self.size, "sha256": self.sha256}
+
+
+def read_files(path: str) -> dict[str, LocalFile]:
+    """The files of a directory by their names in it, those of its folders and behind links too; or a single file.
+
+    Raises:
+        StoreError: something in it cannot be read, or is no file.
+    """
+    if os.path.isfile(path):
+        return {os.path.basename(path): _read(path)}
+    return {name: _read(where) for name, where in sorted(_walk(path).items())}
+
+
+def changed(files: Mapping[str, LocalFile]) -> list[str]:
+    """The names of files that have been written to, or removed, since they were read."""
+    return [name for name, file in files.items() if _stamp(file.path) != (file.size, file.time)]
+
+
+def differences(folder: str, expected: Mapping[str, Any], exact: bool = False) -> list[str]:
+    """How a local directory differs from what is expected: `size` and `sha256` by the files' names.
+
+    Args:
+        exact: whether other files than these count as differences.
+    """
+    there = _walk(folder)
+    found = [f"{name} is missing" for name in expected if name not in there]
+    if exact:
+        found += [f"{name} does not belong to it" for name in sorted(there.keys() - expected.keys())]
+    for name, facts in expected.items():
+        if name not in there:
+            continue
+        size = os.path.getsize(there[name])
+        if size != facts["size"]:
+            found.append(f"{name} has {size} bytes instead of {facts['size']}")
+        elif _sha256(there[name]) != facts["sha256"]:
+            found.append(f"{name} has another content (SHA-256)")
+    return found
+
+
+def _walk(folder: str) -> dict[str, str]:
+    """The paths of what is in a directory and is no directory, by name."""
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:  # a link to a folder that it is in
+            folders.clear()
+            continue
+        seen.add(real)
+        for name in names:
+            path = os.path.join(parent, name)
+            found[os.path.relpath(path, folder).replace(os.sep, "/")] = path
+    return found
+
+
+def _read(path: str) -> LocalFile:
+    stamp = _stamp(path)
+    if stamp is None:
+        raise StoreError(f"{path} is not a file that can be read; remove it, or export what is beside it")
+    return LocalFile(path, stamp[0], _sha256(path), stamp[1])
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    if not os.path.isfile(path):
+        return None
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+    return digest.hexdigest()

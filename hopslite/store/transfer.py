@@ -1,0 +1,223 @@
+"""Files between a file system and this machine: whole or not at all, verified, many at once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
+
+from ..errors import StoreError
+from ._fetch import Progress, fetch_files, has_no_room
+from ._found import AlreadyThere, Found, NotAFile, NotThere, Tree, list_tree, look, shown, size_text, told
+from .filesystems import is_local
+
+__all__ = ["Bar", "beside", "check_room", "download", "download_tree", "has_folders", "put_local", "upload_files"]
+
+AT_ONCE = 16  # files that are uploaded at once
+LARGE = 64 << 20  # larger ones are uploaded one after the other, each in parts at once
+WORTH_A_BAR = 50_000_000
+WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
+
+
+def download(
+    fs: AbstractFileSystem,
+    remote: str,
+    local: str,
+    progress: Progress | None = None,
+    found: Found | None = None,
+) -> None:
+    """Copy a file to this machine. `local` is there when all of it is, verified, and is replaced if it is there before.
+
+    Its size is checked, and its checksum where the store has one: the MD5 that S3, Google and Azure keep (HDFS checks
+    each block by itself). A file that changes meanwhile is copied again, up to three times.
+
+    Args:
+        fs, remote: what `open_url` returns.
+        local: in a directory that exists.
+        progress: is called with the bytes that are done and those of the whole file, again and again, from several
+            threads but never from two at once. When the file is copied again, it begins at 0 again.
+        found: what `look` returned for it just now, if that is known.
+
+    Raises:
+        NotThere, NotAFile: there is no such file; it is a directory. Both are StoreError, too.
+        StoreError: no room for it, or it does not arrive; nothing of it is left.
+    """
+    found = found or look(fs, remote)
+    if found.is_folder:
+        raise NotAFile(f"{shown(fs, remote)} is a directory, and a file is due here")
+    where = shown(fs, remote)
+    check_room(where, found.size, local)
+    with _leaving_nothing(where, local) as partial:
+        fetch_files(fs, [(found, partial)], lambda _: {found.path: look(fs, remote)}, progress)
+        os.replace(partial, local)
+
+
+def download_tree(
+    fs: AbstractFileSystem,
+    remote: str,
+    local: str,
+    progress: Progress | None = None,
+    tree: Tree | None = None,
+) -> None:
+    """Copy a directory to this machine, as the new directory `local`, which is there when all of it is.
+
+    Each file is verified as by `download`. Empty directories come along where the store knows any.
+
+    Raises:
+        AlreadyThere: there is something at `local`.
+        NotThere, StoreError: as for `download`.
+    """
+    if os.path.lexists(local):
+        raise AlreadyThere(f"{local} is there already; remove it, or choose another place")
+    where = shown(fs, remote)
+    tree = tree or list_tree(fs, remote)
+    check_room(where, sum(file.size for file in tree.files.values()), local)
+    with _leaving_nothing(where, local) as partial:
+        os.mkdir(partial)
+        for folder in {*tree.folders, *(os.path.dirname(name) for name in tree.files)}:
+            os.makedirs(os.path.join(partial, folder), exist_ok=True)
+        wanted = [(file, os.path.join(partial, name)) for name, file in tree.files.items()]
+        fetch_files(fs, wanted, lambda files: _now(fs, remote, files), progress)
+        os.rename(partial, local)
+
+
+def upload_files(fs: AbstractFileSystem, pairs: Sequence[tuple[str, str]]) -> None:
+    """Copy local files to paths on a file system, many at once; each appears whole, and replaces what was there.
+
+    The folders that they need are made. When one cannot be copied, the others still are.
+
+    Raises:
+        OSError: the first thing that went wrong.
+    """
+    if has_folders(fs):
+        for folder in {os.path.dirname(remote) for _, remote in pairs}:
+            with told(fs, folder):
+                fs.makedirs(folder, exist_ok=True)
+    small = [pair for pair in pairs if not os.path.exists(pair[0]) or os.path.getsize(pair[0]) <= LARGE]
+    large = [pair for pair in pairs if pair not in set(small)] if len(small) < len(pairs) else []
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="hopslite-upload") as threads:
+        begun = [threads.submit(_upload, fs, *pair) for pair in small]
+        failures = [failure for pair in large if (failure := _failure(fs, pair)) is not None]
+    for each in begun:
+        each.result()
+    for failure in failures:
+        raise failure
+
+
+def put_local(source: str, target: str) -> None:
+    """Copy a file to another place on this machine, where it appears whole."""
+    partial = beside(target)
+    try:
+        shutil.copyfile(source, partial)
+        os.replace(partial, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+        raise
+
+
+def has_folders(fs: AbstractFileSystem) -> bool:
+    """Whether a folder must be there before a file is; HDFS makes those that are missing."""
+    protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+    return not protocols & {*WITHOUT_FOLDERS, "hdfs", "viewfs"}
+
+
+def check_room(what: str, size: int, local: str) -> None:
+    """Raise a `StoreError` when there is no room for `size` bytes where `local` is to be."""
+    folder = os.path.dirname(os.path.abspath(local))
+    try:
+        free = shutil.disk_usage(folder).free
+    except FileNotFoundError:
+        raise NotThere(f"there is no directory {folder} to copy {what} to; make it first") from None
+    if size > free:
+        raise StoreError(
+            f"no room for {what} in {folder}: it has {size_text(size)}, and {size_text(free)} are free there; remove "
+            "something, or choose a directory on another disk"
+        )
+
+
+def beside(path: str) -> str:
+    """A new name, hidden, in the same directory: what is written there can be renamed to `path`."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(folder, f".{name[:60]}.{secrets.token_hex(4)}.tmp")
+
+
+class Bar:
+    """Progress of a download of more than 50 MB as a bar on standard error, where somebody looks at it.
+
+    ```python
+    with Bar("train.tfrecords") as bar:
+        download(fs, remote, local, bar)
+    ```
+    """
+
+    def __init__(self, what: str, least: int = WORTH_A_BAR) -> None:
+        self._what, self._least = what, least
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._bar is None:
+            if total < self._least or not (sys.stderr.isatty() or "ipykernel" in sys.modules):
+                return
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=self._what, unit="B", unit_scale=True, file=sys.stderr)
+        self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+@contextlib.contextmanager
+def _leaving_nothing(where: str, local: str) -> Iterator[str]:
+    """A name beside `local` to write to; what is there under it is removed when something goes wrong."""
+    partial = beside(local)
+    try:
+        yield partial
+    except BaseException as error:
+        if os.path.isdir(partial):
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
+        if has_no_room(error):
+            folder = os.path.dirname(os.path.abspath(local))
+            raise StoreError(f"no room left in {folder} for {where}; nothing of it was kept") from error
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            raise StoreError(f"{where} has a name that is too long for a file on this machine") from error
+        raise
+
+
+def _now(fs: AbstractFileSystem, remote: str, files: Sequence[Found]) -> Mapping[str, Found]:
+    if len(files) == 1:
+        return {files[0].path: look(fs, files[0].path)}
+    return {file.path: file for file in list_tree(fs, remote).files.values()}
+
+
+def _failure(fs: AbstractFileSystem, pair: tuple[str, str]) -> Exception | None:
+    try:
+        _upload(fs, *pair)
+    except OSError as error:
+        return error
+    return None
+
+
+def _upload(fs: AbstractFileSystem, local: str, remote: str) -> None:
+    with told(fs, remote):
+        if is_local(fs):
+            put_local(local, str(LocalFileSystem._strip_protocol(remote)))
+        else:
+            fs.put_file(local, remote)

@@ -1,0 +1,356 @@
+"""File systems that cannot be had: each failure is one clear error, in a bounded time, and tells no secret."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from servers import free_port
+from stores import S3, Hdfs
+
+from hopslite.errors import MissingExtra, StoreError
+from hopslite.store import Project, RunDir, _hdfs, _s3, filesystems
+from hopslite.store.filesystems import access_variables, errors_of, open_url, scheme_of, without_credentials
+
+KEY, SECRET = "AKIA-of-ada", "s3cr3t-of-ada"
+MOST_S = 60.0
+CALLS: list[Callable[[RunDir], Any]] = [
+    RunDir.exists,
+    RunDir.list,
+    lambda run: run.makedirs("deep"),
+    lambda run: run.read_bytes("a"),
+    lambda run: run.read_many(["a", "b"]),
+    lambda run: run.create("a", b"1"),
+]
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port on 127.0.0.1 that accepts, takes what it is sent, and never answers."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    accepted: list[socket.socket] = []
+
+    def accept() -> None:
+        while True:
+            try:
+                accepted.append(listener.accept()[0])
+            except OSError:
+                return
+
+    accepting = threading.Thread(target=accept)
+    accepting.start()
+    yield int(listener.getsockname()[1])
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    accepting.join()
+    for each in accepted:
+        each.close()
+
+
+@pytest.fixture
+def access(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Set how S3 is reached; what was opened with another address or key is forgotten before and after."""
+
+    def use(**variables: str) -> None:
+        _s3.S3.clear_instance_cache()
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    use(
+        AWS_ACCESS_KEY_ID=KEY,
+        AWS_SECRET_ACCESS_KEY=SECRET,
+        AWS_DEFAULT_REGION="us-east-1",
+        AWS_EC2_METADATA_DISABLED="true",
+    )
+    yield use
+    _s3.S3.clear_instance_cache()
+
+
+def refusal(call: Callable[[], Any]) -> str:
+    """What a person is told: the message of one StoreError or PermissionError that came in time."""
+    began = time.monotonic()
+    with pytest.raises((StoreError, PermissionError)) as caught:
+        call()
+    assert time.monotonic() - began < MOST_S
+    text = str(caught.value)
+    assert "\n" not in text
+    for secret in (KEY, SECRET, "hunter2"):
+        assert secret not in text
+    return text
+
+
+class TestMissingPackage:
+    @pytest.mark.parametrize(
+        ("url", "package", "install"),
+        [
+            ("hdfs://node/x", "hdfs_native", 'pip install "hopslite[hdfs]"'),
+            ("viewfs://cluster/x", "hdfs_native", 'pip install "hopslite[hdfs]"'),
+            ("s3://bucket/x", "s3fs", 'pip install "hopslite[s3]"'),
+            ("s3a://bucket/x", "s3fs", 'pip install "hopslite[s3]"'),
+            ("gs://bucket/x", "gcsfs", "pip install gcsfs"),
+            ("abfs://box/x", "adlfs", "pip install adlfs"),
+        ],
+    )
+    def test_it_is_named(self, url: str, package: str, install: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(MissingExtra) as caught:
+            Project(url)
+        assert url.partition("://")[0] + "://" in str(caught.value)
+        assert repr(package) in str(caught.value)
+        assert install in str(caught.value)
+
+    def test_nothing_of_them_is_imported_before_it_is_needed(self) -> None:
+        program = (
+            "import sys, hopslite, hopslite.store; hopslite.store.Project('/nowhere');"
+            "print({'s3fs', 'botocore', 'hdfs_native', 'aiohttp'} & set(sys.modules))"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+        assert done.stdout == "set()\n"
+
+
+class TestS3:
+    def test_a_server_that_refuses_connections(self, access: Callable[..., None]) -> None:
+        address = f"http://127.0.0.1:{free_port()}"
+        access(AWS_ENDPOINT_URL=address)
+        run = RunDir("s3://bucket/x")
+        for call in CALLS:
+            text = refusal(lambda call=call: call(run))  # type: ignore[misc]
+            assert address in text
+            assert "s3://bucket/x" in text
+
+    def test_a_server_that_never_answers(
+        self, access: Callable[..., None], silent: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert 2 * _s3.ATTEMPTS * _s3.READ_SECONDS < MOST_S  # twice when a file is read
+        monkeypatch.setattr(_s3, "READ_SECONDS", 0.3)
+        access(AWS_ENDPOINT_URL=f"http://127.0.0.1:{silent}")
+        run = RunDir("s3://bucket/x")
+        for call in (*CALLS, lambda run: Project(run.url).new_run("x")):
+            began = time.monotonic()
+            assert f"http://127.0.0.1:{silent}" in refusal(lambda call=call: call(run))  # type: ignore[misc]
+            assert time.monotonic() - began < 20
+        (problem,) = Project("s3://bucket/x").check_writable()
+        assert f"http://127.0.0.1:{silent}" in problem
+
+    @pytest.mark.parametrize(
+        ("key", "secret"), [(S3.KEY, SECRET), (KEY, S3.SECRET), (KEY, SECRET)], ids=["secret", "key", "both"]
+    )
+    def test_wrong_credentials(self, access: Callable[..., None], s3: S3, key: str, secret: str) -> None:
+        access(**{**s3.environment, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret})
+        url = s3.fresh()
+        for call in (*CALLS, lambda run: run.write_bytes("a", b"1"), lambda run: Project(run.url).new_run("x")):
+            text = refusal(lambda call=call: call(RunDir(url)))  # type: ignore[misc]
+            assert s3.endpoint in text
+            assert url in text
+            assert S3.SECRET not in text
+        (problem,) = Project(url).check_writable()
+        assert s3.endpoint in problem
+
+    def test_no_credentials(
+        self, access: Callable[..., None], s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    ) -> None:
+        access(**s3.environment, AWS_CONFIG_FILE=str(tmp_path), AWS_SHARED_CREDENTIALS_FILE=str(tmp_path))
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        assert "credentials" in refusal(lambda: Project(s3.fresh()).new_run("x"))
+
+    def test_a_bucket_that_does_not_exist_is_told_and_not_made(self, access: Callable[..., None], s3: S3) -> None:
+        access(**s3.environment)
+        project = Project("s3://no-such-bucket/project")
+        (problem,) = project.check_writable()
+        assert f"there is no bucket 'no-such-bucket' at {s3.endpoint}" in problem
+        assert "there is no bucket 'no-such-bucket'" in refusal(lambda: project.new_run("x"))
+        with pytest.raises(FileNotFoundError, match="there is no bucket 'no-such-bucket'"):
+            project.read_bytes("a")
+        assert [bucket["Name"] for bucket in s3.client().list_buckets()["Buckets"]] == [S3.BUCKET]
+
+    def test_credentials_in_a_url_are_refused(self) -> None:
+        assert "AWS_ACCESS_KEY_ID" in refusal(lambda: Project("s3://joe:hunter2@bucket/x"))
+
+    def test_marks_of_directories_are_no_files(self, access: Callable[..., None], s3: S3) -> None:
+        access(**s3.environment)
+        run = RunDir(s3.fresh())
+        _, _, key = run.url.removeprefix("s3://").partition("/")
+        for name in (f"{key}/", f"{key}/deep/"):
+            s3.client().put_object(Bucket=S3.BUCKET, Key=name, Body=b"")
+        run.write_bytes("deep/a", b"1")
+        assert run.list() == ["deep"]
+        assert run.list("deep") == ["a"]
+        assert list(run.fs.find(f"{S3.BUCKET}/{key}")) == [f"{S3.BUCKET}/{key}/deep/a"]
+
+    def test_two_that_write_at_the_same_moment_are_tried_again(
+        self, access: Callable[..., None], s3: S3, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """SeaweedFS never answers so; AWS does, when another conditional write of the same key is going on."""
+        from botocore.exceptions import ClientError
+        from s3fs import S3FileSystem
+
+        access(**s3.environment)
+        run = RunDir(s3.fresh())
+        answers = ["ConditionalRequestConflict"] * 2
+        call = S3FileSystem._call_s3
+
+        async def conflict(fs: Any, method: str, *args: Any, **options: Any) -> Any:
+            if method == "put_object" and answers:
+                response = {"Error": {"Code": answers.pop(), "Message": "conflict"}}
+                raise OSError("conflict") from ClientError(response, "PutObject")
+            return await call(fs, method, *args, **options)
+
+        monkeypatch.setattr(S3FileSystem, "_call_s3", conflict)
+        assert run.create("a", b"1")
+        assert not answers
+        assert not run.create("a", b"2")
+
+
+class TestHdfs:
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setitem(_hdfs.FAILOVER, "dfs.client.failover.sleep.base.millis", "10")
+        _hdfs.Hdfs.clear_instance_cache()
+        yield
+        _hdfs.Hdfs.clear_instance_cache()
+
+    def test_a_name_node_that_refuses_connections(self) -> None:
+        url = f"hdfs://127.0.0.1:{free_port()}/x"
+        run = RunDir(url)
+        for call in CALLS:
+            text = refusal(lambda call=call: call(run))  # type: ignore[misc]
+            assert url in text
+            assert "refused" in text
+
+    def test_a_name_node_that_never_answers(self, silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert _hdfs.ANSWER_SECONDS < MOST_S
+        monkeypatch.setattr(_hdfs, "ANSWER_SECONDS", 0.5)
+        url = f"hdfs://127.0.0.1:{silent}/x"
+        for call in (*CALLS, lambda run: Project(run.url).new_run("x")):
+            began = time.monotonic()
+            text = refusal(lambda call=call: call(RunDir(url)))  # type: ignore[misc]
+            assert time.monotonic() - began < 20
+            assert url in text
+            assert "has not answered" in text
+
+    def test_a_host_that_nobody_knows(self) -> None:
+        assert "hdfs://no-such-host.invalid:8020/x" in refusal(
+            lambda: RunDir("hdfs://no-such-host.invalid:8020/x").list()
+        )
+
+    def test_no_permission(self, hdfs_server: Hdfs, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HADOOP_USER_NAME", "joe")
+        url = hdfs_server.fresh()
+        run = RunDir(url)
+        for call in (
+            lambda: run.makedirs("deep"),
+            lambda: run.create("a", b"1"),
+            lambda: run.write_bytes("a", b"1"),
+            lambda: Project(url).new_run("x"),
+        ):
+            text = refusal(call)
+            assert url in text
+            assert "Permission denied: user=joe" in text
+
+    def test_a_rename_of_which_only_the_answer_is_lost(
+        self, hdfs_server: Hdfs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """hdfs-native asks again when a connection breaks, and is told that there is no such file."""
+        run = RunDir(hdfs_server.fresh())
+        rename = run.fs.client.rename
+
+        def again(*arguments: Any) -> None:
+            rename(*arguments)
+            rename(*arguments)
+
+        monkeypatch.setattr(run.fs.client, "rename", again)
+        assert run.create("a", b"1")
+        run.write_bytes("b", b"2")
+        monkeypatch.undo()
+        assert run.list() == ["a", "b"]
+        assert not run.create("a", b"3")
+
+    def test_a_write_that_fails_leaves_nothing(self, hdfs_server: Hdfs, tmp_path: Any) -> None:
+        run = RunDir(hdfs_server.fresh())
+        run.write_bytes("a", b"old")
+
+        class Broken(bytes):
+            def __len__(self) -> int:
+                raise RuntimeError("out of order")
+
+        with pytest.raises(StoreError, match="out of order"):
+            run.create("b", Broken())
+        assert run.list() == ["a"]
+        assert run.read_bytes("a") == b"old"
+
+
+def test_one_of_many_threads_creates_a_file_in_memory() -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for turn in range(200):
+            run = RunDir(f"memory://{secrets.token_hex(8)}")
+            barrier = threading.Barrier(8)
+            wins: list[bool] = []
+
+            def create(run: RunDir = run, barrier: threading.Barrier = barrier, wins: list[bool] = wins) -> None:
+                barrier.wait()
+                wins.append(run.create("claim", b"1"))
+
+            threads = [threading.Thread(target=create) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert sorted(wins) == [False] * 7 + [True], turn
+    finally:
+        sys.setswitchinterval(before)
+
+
+class TestErrors:
+    def test_the_kind_of_an_error_stays_and_its_place_is_told(self) -> None:
+        for kind in filesystems.KINDS:
+            with pytest.raises(kind, match="s3://bucket/x: what happened") as caught, errors_of("s3://bucket/x"):
+                raise kind("what happened\nand pages more")
+            assert "pages" not in str(caught.value)
+        for other in (OSError(5, "what happened"), RuntimeError("what happened"), TimeoutError("what happened")):
+            with pytest.raises(StoreError, match=r"s3://bucket/x: .*what happened"), errors_of("s3://bucket/x"):
+                raise other
+
+    def test_an_error_that_says_where_stays_as_it_is(self) -> None:
+        for error in (
+            StoreError("a message"),
+            FileNotFoundError(2, "No such file", "/a/b"),
+            PermissionError("at s3://b/x"),
+        ):
+            with pytest.raises(OSError) as caught, errors_of("s3://b/x"):
+                raise error
+            assert caught.value is error
+
+    def test_credentials_are_left_out(self) -> None:
+        assert without_credentials("see webhdfs://joe:hunter2@node:1/x") == "see webhdfs://node:1/x"
+        for kind in (PermissionError, OSError, RuntimeError):
+            with pytest.raises(OSError, match="node") as caught, errors_of("webhdfs://joe:hunter2@node/x"):
+                raise kind("no http://joe:hunter2@node/y")
+            assert "hunter2" not in str(caught.value)
+
+    def test_schemes(self) -> None:
+        assert [scheme_of(url) for url in ("/a/b", "a", "file:///a", "s3://b/x", "C:\\a")] == [
+            "file",
+            "file",
+            "file",
+            "s3",
+            "file",
+        ]
+
+    def test_what_others_need_to_reach_the_same_stores(self) -> None:
+        environment = {"AWS_ACCESS_KEY_ID": "k", "HADOOP_CONF_DIR": "/c", "HOME": "/root", "PATH": "/bin"}
+        assert access_variables(environment) == {"AWS_ACCESS_KEY_ID": "k", "HADOOP_CONF_DIR": "/c"}
+
+    def test_a_path_is_given_as_it_is(self, tmp_path: Any) -> None:
+        assert open_url(f"{tmp_path}/a b")[1] == f"{tmp_path}/a b"
+        assert open_url("hdfs://127.0.0.1:1/a?b#c%20 d/")[1] == "/a?b#c%20 d"
+        assert open_url("s3://bucket/a?b#c%20 d")[1] == "bucket/a?b#c%20 d"

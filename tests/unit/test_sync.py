@@ -1,0 +1,221 @@
+"""What a trial writes reaches a run that is kept elsewhere: live, completely at the end, and never by half."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from observe import eventually
+
+from hopslite._trial import Spec
+from hopslite.errors import StoreError
+from hopslite.runtime import sync
+from hopslite.runtime.sync import Mirror, mirrored
+from hopslite.store import RunDir
+
+
+@pytest.fixture
+def remote() -> RunDir:
+    return RunDir(f"memory://{uuid.uuid4().hex}/trials/0000")
+
+
+def aged(path: Path, text: str = "x", seconds: float = 60.0) -> None:
+    """A file that was written some time ago."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def uploads(remote: RunDir, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names that are uploaded from here on, in their order."""
+    seen: list[str] = []
+    upload = remote.upload
+
+    def watched(files: Any) -> None:
+        seen.extend(files.values())
+        upload(files)
+
+    monkeypatch.setattr(remote, "upload", watched)
+    return seen
+
+
+def failing(remote: RunDir, monkeypatch: pytest.MonkeyPatch, error: Callable[[int], Exception | None]) -> list[int]:
+    """Have uploads fail with what `error` returns for the number of the try."""
+    tries: list[int] = []
+    upload = remote.upload
+
+    def flaky(files: Any) -> None:
+        tries.append(len(tries))
+        if (problem := error(tries[-1])) is not None:
+            raise problem
+        upload(files)
+
+    monkeypatch.setattr(remote, "upload", flaky)
+    return tries
+
+
+def test_everything_is_there_at_the_end(tmp_path: Path, remote: RunDir) -> None:
+    mirror = Mirror({str(tmp_path): remote}, 1000)
+    mirror.start()
+    for name in ("output.log", ".metric", "a b=%&#?[x]*ü.txt", "deep/er/model.keras"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    mirror.finish()
+    assert sorted(remote.sizes()) == [".metric", "a b=%&#?[x]*ü.txt", "deep/er/model.keras", "output.log"]
+    assert remote.read_bytes("deep/er/model.keras") == b"deep/er/model.keras"
+    assert remote.read_bytes("a b=%&#?[x]*ü.txt").decode() == "a b=%&#?[x]*ü.txt"
+
+
+def test_it_is_copied_while_the_trial_writes(tmp_path: Path, remote: RunDir) -> None:
+    mirror = Mirror({str(tmp_path): remote}, 0.05)
+    mirror.start()
+    log = tmp_path / "output.log"
+    log.write_text("one\n")
+    eventually(lambda: remote.exists("output.log") and remote.read_bytes("output.log") == b"one\n", "copied")
+    log.write_text("one\ntwo\n")
+    eventually(lambda: remote.read_bytes("output.log") == b"one\ntwo\n", "copied")
+    mirror.finish()
+
+
+def test_a_file_that_is_being_written_is_not_copied_by_half(
+    tmp_path: Path, remote: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "SETTLED_SECONDS", 1000.0)
+    seen = uploads(remote, monkeypatch)
+    mirror = Mirror({str(tmp_path): remote}, 0.01)
+    (tmp_path / "model.keras").write_text("half of")
+    aged(tmp_path / "done.keras", seconds=5000)
+    for name in ("output.log", "events.out.tfevents.1.host", "history.csv"):
+        (tmp_path / name).write_text("a line\n")
+    mirror.start()
+    eventually(lambda: len(seen) == 4, "copied")
+    assert sorted(seen) == ["done.keras", "events.out.tfevents.1.host", "history.csv", "output.log"]
+    mirror.finish()
+    assert remote.read_bytes("model.keras") == b"half of"
+
+
+def test_older_files_come_first(tmp_path: Path, remote: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = uploads(remote, monkeypatch)
+    aged(tmp_path / "checkpoint", seconds=10)  # TensorFlow's index, written after what it lists
+    aged(tmp_path / "ckpt-1.index", seconds=20)
+    aged(tmp_path / "ckpt-1.data", seconds=30)
+    Mirror({str(tmp_path): remote}, 1000).finish()
+    assert seen == ["ckpt-1.data", "ckpt-1.index", "checkpoint"]
+
+
+def test_what_did_not_change_is_copied_once(tmp_path: Path, remote: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = uploads(remote, monkeypatch)
+    mirror = Mirror({str(tmp_path): remote}, 0.01)
+    aged(tmp_path / "weights.bin")
+    mirror.start()
+    eventually(lambda: seen, "copied")
+    time.sleep(0.1)
+    mirror.finish()
+    assert seen == ["weights.bin"]
+
+
+def test_what_the_trial_deletes_is_deleted_there_too(tmp_path: Path, remote: RunDir) -> None:
+    mirror = Mirror({str(tmp_path): remote}, 0.01)
+    aged(tmp_path / "ckpt-1")
+    remote.write_bytes("of another member", b"")
+    mirror.start()
+    eventually(lambda: remote.exists("ckpt-1"), "copied")
+    (tmp_path / "ckpt-1").unlink()
+    aged(tmp_path / "ckpt-2")
+    mirror.finish()
+    assert sorted(remote.sizes()) == ["ckpt-2", "of another member"]
+
+
+def test_a_server_that_is_away_for_a_while_costs_nothing(
+    tmp_path: Path, remote: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "PAUSE_SECONDS", (0.01, 0.02))
+    tries = failing(remote, monkeypatch, lambda number: StoreError("away") if number < 5 else None)
+    (tmp_path / "output.log").write_text("all of it")
+    Mirror({str(tmp_path): remote}, 1000).finish()
+    assert len(tries) == 6
+    assert remote.read_bytes("output.log") == b"all of it"
+
+
+def test_one_that_stays_away_is_given_up_on(tmp_path: Path, remote: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "PAUSE_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(sync, "GIVE_UP_SECONDS", 0.1)
+    tries = failing(remote, monkeypatch, lambda number: StoreError("away"))
+    (tmp_path / "output.log").write_text("x")
+    with pytest.raises(StoreError, match="away"):
+        Mirror({str(tmp_path): remote}, 1000).finish()
+    assert len(tries) > 1
+
+
+def test_missing_permission_is_not_tried_again(tmp_path: Path, remote: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = failing(remote, monkeypatch, lambda number: PermissionError("no"))
+    (tmp_path / "output.log").write_text("x")
+    with pytest.raises(PermissionError):
+        Mirror({str(tmp_path): remote}, 1000).finish()
+    assert len(tries) == 1
+
+
+def test_a_failure_while_the_trial_runs_is_made_up_for(
+    tmp_path: Path, remote: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = failing(remote, monkeypatch, lambda number: StoreError("away") if number < 2 else None)
+    mirror = Mirror({str(tmp_path): remote}, 0.01)
+    (tmp_path / "output.log").write_text("x")
+    mirror.start()
+    eventually(lambda: remote.exists("output.log"), "copied")
+    mirror.finish()
+    assert len(tries) >= 3
+
+
+class TestCheckpoints:
+    def folder(self, tmp_path: Path, remote: RunDir, spec: Spec) -> tuple[Path, Mirror]:
+        (tmp_path / "trial").mkdir(parents=True)
+        checkpoints, mirror = mirrored(spec, remote, str(tmp_path / "trial"), str(tmp_path), 1000)
+        assert mirror is not None
+        return Path(checkpoints), mirror
+
+    def test_a_local_run_has_them_in_its_own_directory(self, tmp_path: Path) -> None:
+        run = RunDir(str(tmp_path / "run"))
+        found, mirror = mirrored(Spec("0000", {}, run.url), run, run.url, str(tmp_path), 1000)
+        assert (found, mirror) == (str(tmp_path / "run" / "checkpoints"), None)
+
+    def test_a_later_attempt_finds_those_of_the_one_before(self, tmp_path: Path, remote: RunDir) -> None:
+        first, mirror = self.folder(tmp_path / "a", remote, Spec("0000", {}, remote.url))
+        aged(first / "epoch" / "3.ckpt", "three")
+        mirror.finish()
+        second, mirror = self.folder(tmp_path / "b", remote, Spec("0000", {}, remote.url, attempt=1))
+        assert (second / "epoch" / "3.ckpt").read_text() == "three"
+        aged(second / "epoch" / "4.ckpt", "four")
+        mirror.finish()
+        assert sorted(remote.sub("checkpoints").sizes()) == ["epoch/3.ckpt", "epoch/4.ckpt"]
+
+    def test_a_trial_that_goes_on_from_another_shares_its_checkpoints(self, tmp_path: Path, remote: RunDir) -> None:
+        first, mirror = self.folder(tmp_path / "a", remote, Spec("0000", {}, remote.url))
+        aged(first / "weights", "trained")
+        mirror.finish()
+        other = RunDir(remote.url.replace("0000", "0007"))
+        spec = Spec("0007", {}, other.url, checkpoints=remote.path("checkpoints"))
+        found, mirror = self.folder(tmp_path / "b", other, spec)
+        assert (found / "weights").read_text() == "trained"
+        (found / "weights").write_text("trained more")
+        mirror.finish()
+        assert remote.read_bytes("checkpoints/weights") == b"trained more"
+        assert not other.exists("checkpoints/weights")
+
+    def test_a_later_attempt_may_delete_them(self, tmp_path: Path, remote: RunDir) -> None:
+        remote.write_bytes("checkpoints/old", b"old")
+        found, mirror = self.folder(tmp_path, remote, Spec("0000", {}, remote.url, attempt=1))
+        (found / "old").unlink()
+        mirror.finish()
+        assert not remote.exists("checkpoints/old")
+
+    def test_there_may_be_none_yet(self, tmp_path: Path, remote: RunDir) -> None:
+        found, mirror = self.folder(tmp_path, remote, Spec("0000", {}, remote.url, attempt=2))
+        mirror.finish()
+        assert not found.exists() or not list(found.iterdir())
