@@ -12,6 +12,7 @@ from ._install import (
     copy_tree,
     found_at,
     install,
+    is_s3,
     local_tree,
     make_parents,
     put_tree,
@@ -205,8 +206,9 @@ def remove(place: Place, recursive: bool) -> None:
         if not found.is_folder:
             place.fs.rm_file(place.path)
             return
+        folders = list_tree(place.fs, place.path).folders if is_s3(place) else ()
         place.fs.rm(place.path, recursive=True)
-        remove_markers(place)
+        remove_markers(place, folders)
 
 
 def _target(place: Place, name: str, into: bool = False) -> Place:

@@ -20,6 +20,7 @@ __all__ = [
     "copy_tree",
     "found_at",
     "install",
+    "is_s3",
     "local_tree",
     "make_folder",
     "make_parents",
@@ -51,9 +52,13 @@ def make_folder(place: Place) -> None:
             place.fs.makedirs(place.path, exist_ok=True)
 
 
-def remove_markers(place: Place) -> None:
-    """Remove the objects that stand for directories from an S3 directory of which all else is removed."""
-    if not _is_s3(place):
+def remove_markers(place: Place, folders: Iterable[str]) -> None:
+    """Remove the objects that stand for directories from an S3 directory of which all else is removed.
+
+    Args:
+        folders: the directories that were in it. SeaweedFS keeps those in which a file was, without an object.
+    """
+    if not is_s3(place):
         return
     bucket, _, key = place.path.partition("/")
     more: dict[str, Any] = {}
@@ -64,14 +69,16 @@ def remove_markers(place: Place) -> None:
         if not answer.get("NextContinuationToken"):
             break
         more = {"ContinuationToken": answer["NextContinuationToken"]}
-    for each in sorted({*keys, f"{key}/"}, reverse=True):  # the innermost first
+    for each in sorted(
+        {*keys, f"{key}/", *(f"{key}/{folder}/" for folder in folders)}, reverse=True
+    ):  # the innermost first
         place.fs.call_s3("delete_object", Bucket=bucket, Key=each)
     place.fs.invalidate_cache(place.path)
 
 
 def _make_marker(place: Place) -> bool:
     """On S3 an empty object with a `/` at the end stands for a directory in which nothing is yet."""
-    if not _is_s3(place):
+    if not is_s3(place):
         return False
     bucket, _, key = place.path.partition("/")
     place.fs.call_s3("put_object", Bucket=bucket, Key=f"{key}/")
@@ -79,7 +86,7 @@ def _make_marker(place: Place) -> bool:
     return True
 
 
-def _is_s3(place: Place) -> bool:
+def is_s3(place: Place) -> bool:
     return "s3" in place.fs.protocol and "/" in place.path
 
 

@@ -36,7 +36,8 @@ class Unavailable(Exception):
 def free_ports(count: int) -> list[int]:
     """Ports that are free, as are those 10,000 above; none from which connections go out."""
     found: list[int] = []
-    for port in random.sample(range(12_000, 22_000), 1000):
+    # Whoever seeds `random` for tests would have all sessions on a machine take the same ports.
+    for port in random.SystemRandom().sample(range(12_000, 22_000), 1000):
         with socket.socket() as low, socket.socket() as high, contextlib.suppress(OSError):
             low.bind(("127.0.0.1", port))
             high.bind(("127.0.0.1", port + GRPC))

@@ -1,7 +1,7 @@
-"""Reading from S3 by plain HTTP, with addresses that s3fs has signed.
+"""Quicker ways to read from S3 and HDFS than those of their file systems, to which all else is left.
 
-s3fs spends some 3 ms of a processor on a request, most of it in botocore, and reads large objects through asyncio. With
-a signed address a request costs a sixth of that. Whatever does not work this way is left to s3fs.
+s3fs spends some 3 ms of a processor on a request, most of it in botocore, and reads large objects through asyncio.
+Plain HTTP with an address that s3fs has signed costs a sixth of that. On HDFS a piece is read with one bounded wait.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fsspec.asyn import sync
 
 from ._found import Found
 
-__all__ = ["Direct"]
+__all__ = ["Direct", "is_hdfs"]
 
 VALID_SECONDS = 600  # of a signed address
 WAIT_SECONDS = 30.0
@@ -32,7 +32,9 @@ class Direct:
 
     def __init__(self, fs: AbstractFileSystem) -> None:
         self._fs = fs
-        self._failures = 0 if "s3" in fs.protocol and not urllib.request.getproxies() else FAILURES
+        self._is_hdfs = is_hdfs(fs)
+        usable = self._is_hdfs or ("s3" in fs.protocol and not urllib.request.getproxies())
+        self._failures = 0 if usable else FAILURES
         self._mine = threading.local()
         self._opened: list[http.client.HTTPConnection] = []
 
@@ -40,6 +42,8 @@ class Direct:
         """The contents of several objects, one after the other; None for those that cannot be had this way."""
         if self._failures >= FAILURES:
             return [None] * len(files)
+        if self._is_hdfs:
+            return [self.get(found.path, 0, found.size) for found in files]
         try:
             urls = sync(self._fs.loop, self._sign, [found.path for found in files])
         except Exception:  # noqa: BLE001 - as below
@@ -52,6 +56,8 @@ class Direct:
         if self._failures >= FAILURES:
             return None
         try:
+            if self._is_hdfs:
+                return _part(self._fs, path, begin, end)
             return self._get(self._fs.url(path, expires=VALID_SECONDS), begin, end)
         except Exception:  # noqa: BLE001 - as below
             self._failures += 1
@@ -93,9 +99,25 @@ class Direct:
         return connection
 
 
+def is_hdfs(fs: AbstractFileSystem) -> bool:
+    return fs.protocol in ("hdfs", "viewfs")
+
+
+def _part(fs: AbstractFileSystem, path: str, begin: int, end: int) -> bytes:
+    """What a file on HDFS holds from `begin` to `end`, as far as it goes."""
+    bounded = fs.client.inner
+
+    def read(length: int) -> bytes:
+        reader = bounded._inner.read(path)
+        length = min(length, reader.file_length() - begin)
+        return bytes(reader.read_range(begin, length)) if length > 0 else b""
+
+    return bytes(bounded._result(read, "read_range", end - begin))
+
+
 def _trust() -> Any:
     """The certificates that botocore would trust."""
-    from botocore.httpsession import get_cert_path
+    from botocore.httpsession import get_cert_path  # type: ignore[import-untyped]
 
     own = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
     return ssl.create_default_context(cafile=own or get_cert_path(True))

@@ -17,7 +17,7 @@ from fsspec.asyn import AsyncFileSystem
 from fsspec.callbacks import Callback
 
 from ..errors import StoreError
-from ._direct import Direct
+from ._direct import Direct, is_hdfs
 from ._found import NEVER_AGAIN, Found, NotThere, look, shown, told
 from ._pieces import PIECE, Got, Pieces, md5_of, part_size
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 _Wanted = tuple[Found, str]
 
 ROUNDS = 3  # in which a file that changed or arrived damaged is fetched
-AT_ONCE = 16
+AT_ONCE, FEWER = 16, 8  # requests to an object store, and to HDFS
 SMALL = 1 << 20
 TOGETHER = 16  # small files that are asked for in one go
 PAUSES = (0.2, 1.0, 3.0, 8.0)  # after which what failed is tried again: a server may be restarted
@@ -116,11 +116,12 @@ class _Round:
     def __init__(self, fs: AbstractFileSystem, counter: _Counter) -> None:
         self._fs, self._counter = fs, counter
         self._direct = Direct(fs)
+        self._is_hdfs = is_hdfs(fs)
         self._stop = threading.Event()
 
     def run(self, wanted: Sequence[_Wanted]) -> dict[str, Got]:
         """Write the files; returns what has arrived of each, by its local path."""
-        if not isinstance(self._fs, AsyncFileSystem):
+        if not (isinstance(self._fs, AsyncFileSystem) or self._is_hdfs):
             return self._do([functools.partial(self._whole, found, local) for found, local in wanted])
         jobs: list[Callable[[], dict[str, Got]]] = []
         large = []
@@ -139,7 +140,7 @@ class _Round:
     def _do(self, jobs: Sequence[Callable[[], dict[str, Got]]]) -> dict[str, Got]:
         if len(jobs) == 1:
             return jobs[0]()
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="hopslite-download") as threads:
+        with ThreadPoolExecutor(FEWER if self._is_hdfs else AT_ONCE, thread_name_prefix="hopslite-download") as threads:
             begun = [threads.submit(job) for job in jobs]
             try:
                 wait(begun, return_when=FIRST_EXCEPTION)

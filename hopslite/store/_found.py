@@ -16,9 +16,9 @@ from ..errors import StoreError
 from .filesystems import errors_of, is_local, without_credentials
 
 __all__ = [
-    "NEVER_AGAIN",
     "AlreadyThere",
     "Found",
+    "NEVER_AGAIN",
     "NotAFile",
     "NotAllowed",
     "NotThere",
@@ -156,8 +156,10 @@ def size_text(size: float) -> str:
     return f"{size / 1000:.1f} TB"
 
 
-def _brief(error: OSError) -> str:
-    return (error.strerror or str(error)).strip() or type(error).__name__
+def _brief(error: BaseException) -> str:
+    """What was wrong, without the path that `errors_of` puts in front of it."""
+    error = error.__cause__ or error
+    return str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
 
 
 def _found(fs: AbstractFileSystem, info: Mapping[str, Any]) -> Found:

@@ -114,7 +114,7 @@ class Hdfs(BaseFileSystem):  # type: ignore[misc]
     def _write(self, path: str, mode: str, fill: Callable[[Any], Any]) -> None:
         path = self._strip_protocol(path)
         folder, _, name = path.rpartition("/")
-        partial = f"{folder}/{name}"
+        partial = f"{folder}/.{name[:100]}.{secrets.token_hex(4)}.tmp"
         file = self.client.create(partial, WriteOptions())
         try:
             with file:

@@ -12,7 +12,7 @@ from fsspec import AbstractFileSystem
 
 from ._found import Found
 
-__all__ = ["PIECE", "Digest", "Got", "Pieces", "md5_of", "part_size"]
+__all__ = ["Digest", "Got", "PIECE", "Pieces", "md5_of", "part_size"]
 
 PIECE = 16 << 20
 READ = 1 << 20

@@ -17,7 +17,7 @@ from ._entry import Entry, is_cached, link, remove_tree
 from ._fetch import Progress
 from ._found import Found, NotAFile, Tree, fingerprint, list_tree, look, shown
 from ._unpack import ARCHIVES, stem, unpack_archive
-from .filesystems import open_url
+from .filesystems import open_url, without_credentials
 from .transfer import download, download_tree
 
 __all__ = ["ARCHIVES", "fetch", "fetch_from", "fingerprint", "is_cached", "link", "scratch"]
@@ -42,13 +42,20 @@ def fetch(url: str, known: str = "", *, unpack: bool = False, progress: Progress
     Raises:
         StoreError: it is not there, or there is no room for it; an archive has a member that would be put elsewhere.
     """
-    return fetch_from(*open_url(url), known, unpack=unpack, progress=progress)
+    if known and (path := _there(_entry(url, known, unpack))):
+        return path  # without a file system's package, which takes a second to import
+    fs, remote = open_url(url)
+    return _fetched(url, fs, remote, known, unpack, progress)
 
 
 def fetch_from(
     fs: AbstractFileSystem, remote: str, known: str = "", *, unpack: bool = False, progress: Progress | None = None
 ) -> str:
     """As `fetch`, for what is at a path on a file system."""
+    return _fetched(shown(fs, remote), fs, remote, known, unpack, progress)
+
+
+def _fetched(url: str, fs: AbstractFileSystem, remote: str, known: str, unpack: bool, progress: Progress | None) -> str:
     source: Found | None = None
     tree: Tree | None = None
     if not known:
@@ -57,23 +64,30 @@ def fetch_from(
         if source.is_folder:
             tree = list_tree(fs, remote)
             known = _mark_of(tree)
-    url = shown(fs, remote)
-    root, is_shared = scratch()
-    key = hashlib.sha256(repr((url, known, unpack)).encode(errors="replace")).hexdigest()[:32]
-    entry = Entry(os.path.join(root, key))
-
-    with _locked(f"{entry.path}.lock", exclusive=False):
-        path = entry.sound_path()
-    if path:
+    entry = _entry(url, known, unpack)
+    if path := _there(entry):
         return path
     with _locked(f"{entry.path}.lock", exclusive=True):
         path = entry.sound_path()  # somebody else may have been faster
         if not path:
+            root, is_shared = scratch()
             if is_shared:
                 _remove_unused(root)
             make = _archive if unpack else _file_or_tree
-            path = entry.make(url, _name(remote), lambda target: make(fs, remote, target, source, tree, progress))
+            path = entry.make(
+                without_credentials(url), _name(remote), lambda target: make(fs, remote, target, source, tree, progress)
+            )
     return path
+
+
+def _entry(url: str, known: str, unpack: bool) -> Entry:
+    key = hashlib.sha256(repr((url, known, unpack)).encode(errors="replace")).hexdigest()[:32]
+    return Entry(os.path.join(scratch()[0], key))
+
+
+def _there(entry: Entry) -> str | None:
+    with _locked(f"{entry.path}.lock", exclusive=False):
+        return entry.sound_path()
 
 
 def scratch() -> tuple[str, bool]:
@@ -98,7 +112,7 @@ def _own(folder: str) -> str:
         status = os.lstat(folder)
     except OSError as error:
         raise StoreError(f"no directory for downloads can be made: {error}; set TMPDIR to one that works") from error
-    if not os.path.isdir(folder) or os.path.islink(folder) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+    if not os.path.isdir(folder) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise StoreError(
             f"{folder} is not a directory that only this user can use; remove it, or set TMPDIR to another place"
         )

@@ -19,7 +19,6 @@ import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
-from fsspec.implementations.memory import MemoryFileSystem
 
 from ..errors import MissingExtra, StoreError
 

@@ -21,6 +21,7 @@ __all__ = ["Project", "RunDir"]
 
 AT_ONCE = 32  # small files read in one go
 AGAIN_SECONDS = (0.1, 0.5)  # after which a write is tried again that a store has refused
+SLOW_SECONDS = 10.0  # a store that took so long to refuse is not asked again
 FOLDER_BYTES = 100  # a name's part of a folder's name; file systems allow 255 bytes, some less
 _FORBIDDEN = re.compile(r'[%/\\:*?"<>|\x00-\x1f\x7f]|^\.')
 
@@ -69,6 +70,7 @@ class RunDir:
 
     def _persist(self, name: str, action: Callable[[], Any]) -> None:
         """Write to a store that may fail now and then; doing it twice must not matter."""
+        began = time.monotonic()
         for pause in (*AGAIN_SECONDS, None):
             try:
                 with self._failures_of(name):
@@ -77,7 +79,7 @@ class RunDir:
             except (FileNotFoundError, FileExistsError, PermissionError):
                 raise
             except OSError:
-                if pause is None:
+                if pause is None or time.monotonic() - began > SLOW_SECONDS:
                     raise
                 time.sleep(pause)
 

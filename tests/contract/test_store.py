@@ -130,12 +130,13 @@ class TestFiles:
     def test_what_another_process_writes_is_seen_at_once(self, run: RunDir) -> None:
         if run.url.startswith("memory://"):
             pytest.skip("memory is one process's own")
-        assert run.list() == []
+        run.write_bytes("b", b"before")
+        assert run.list() == ["b"]
         assert not run.exists("a")
         program = "import sys; from hopslite.store import RunDir; RunDir(sys.argv[1]).write_bytes('a', b'one')"
         subprocess.run([sys.executable, "-c", program, run.url], check=True, timeout=120)
         assert run.exists("a")
-        assert run.list() == ["a"]
+        assert run.list() == ["a", "b"]
 
     @pytest.mark.parametrize("name", NAMES)
     def test_a_name_is_taken_as_it_is(self, run: RunDir, name: str) -> None:

@@ -185,6 +185,26 @@ class TestS3:
         assert run.list("deep") == ["a"]
         assert list(run.fs.find(f"{S3.BUCKET}/{key}")) == [f"{S3.BUCKET}/{key}/deep/a"]
 
+    def test_a_file_is_read_in_one_request(
+        self, access: Callable[..., None], s3: S3, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Several requests cost more, and could meet several versions of the file."""
+        access(**s3.environment)
+        run = RunDir(s3.fresh())
+        run.write_bytes("a", b"1")
+        asked: list[str] = []
+        call = _s3.S3._call_s3
+
+        async def counted(fs: Any, method: str, *args: Any, **options: Any) -> Any:
+            asked.append(method)
+            return await call(fs, method, *args, **options)
+
+        monkeypatch.setattr(_s3.S3, "_call_s3", counted)
+        assert run.read_bytes("a") == b"1"
+        assert asked == ["get_object"]
+        assert run.read_many(["a", "b"]) == [b"1", None]
+        assert asked == ["get_object"] * 3
+
     def test_two_that_write_at_the_same_moment_are_tried_again(
         self, access: Callable[..., None], s3: S3, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -249,11 +269,12 @@ class TestHdfs:
             lambda: run.makedirs("deep"),
             lambda: run.create("a", b"1"),
             lambda: run.write_bytes("a", b"1"),
-            lambda: Project(url).new_run("x"),
         ):
-            text = refusal(call)
-            assert url in text
-            assert "Permission denied: user=joe" in text
+            with pytest.raises(PermissionError, match="Permission denied: user=joe") as caught:
+                call()
+            assert url in str(caught.value)
+            assert "\n" not in str(caught.value)
+        assert "Permission denied: user=joe" in refusal(lambda: Project(url).new_run("x"))
 
     def test_a_rename_of_which_only_the_answer_is_lost(
         self, hdfs_server: Hdfs, monkeypatch: pytest.MonkeyPatch

@@ -49,7 +49,7 @@ def test_a_refused_write_is_made_again(run: RunDir, tmp_path: Path) -> None:
     run.write_json("run.json", {"a": 1})
     assert run.read_json("run.json") == {"a": 1}
     (tmp_path / "file").write_text("kept")
-    run.upload(str(tmp_path))
+    run.upload({str(tmp_path / "file"): "file"})
     assert run.read_bytes("file") == b"kept"
 
 

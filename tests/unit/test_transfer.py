@@ -96,7 +96,7 @@ class TestDownload:
         if size:
             assert seen[-1] == (size, size)
             assert [done for done, _ in seen] == sorted(done for done, _ in seen)
-        assert sorted(path.name for path in tmp_path.iterdir() if path.name != "store") == ["here"]
+        assert sorted(path.name for path in tmp_path.iterdir() if path.name != "project") == ["here"]
 
     def test_it_replaces_a_file_and_leaves_the_old_one_after_an_error(self, store_url: str, tmp_path: Path) -> None:
         fs, root = put(store_url, {"x": b"new"})
@@ -128,6 +128,13 @@ class TestDownload:
             download(fs, "x", str(tmp_path / "x"), lambda done, _, seen=seen: seen.append(done))
             assert (tmp_path / "x").read_bytes() == content
             assert seen[-1] == len(content)
+
+    def test_what_arrives_short_is_fetched_again_also_without_a_checksum(self, tmp_path: Path, quick: None) -> None:
+        for content in (b"small", b"larger than ten"):
+            fs = Requests({"x": content}, md5=False)
+            fs.damaged = lambda number, data: data[:-1] if number == 1 else data
+            download(fs, "x", str(tmp_path / "x"))
+            assert (tmp_path / "x").read_bytes() == content
 
     def test_what_is_always_damaged_is_told_and_nothing_is_left(self, tmp_path: Path, quick: None) -> None:
         for content in (b"small", b"larger than ten"):
