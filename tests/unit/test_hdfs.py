@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from observe import eventually
 
 from hopslite import _files, _localize, hdfs
 from hopslite.errors import InvalidArguments, StoreError
@@ -266,7 +267,7 @@ class TestChanging:
         hdfs.mkdir("Resources/d/deep/er")
         hdfs.dump("1", "Resources/d/deep/er/x")
         hdfs.rmr("Resources/d")
-        assert not hdfs.exists("Resources/d")
+        eventually(lambda: not hdfs.exists("Resources/d"), "it is gone")  # SeaweedFS takes a moment
         for function in (hdfs.delete, hdfs.rmr):
             with pytest.raises(FileNotFoundError, match="d does not exist"):
                 function("Resources/d")
