@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from .errors import InvalidArguments, StoreError
 from .runtime.inputs import Input
 from .store import Project
-from .store.cache import ARCHIVES, fingerprint
-from .store.filesystems import errors_of, is_local, open_url, without_credentials
+from .store._found import look
+from .store.cache import ARCHIVES, identify
+from .store.filesystems import is_local, open_url, without_credentials
 from .store.references import resolve
 
 __all__ = ["find_inputs"]
@@ -46,18 +46,10 @@ def find_inputs(project: Project, given: Any) -> tuple[Input, ...]:
 def _find(project: Project, name: str, url: str) -> Input:
     where = resolve(project, url)
     fs, path = open_url(where)
-    with errors_of(where):
-        try:
-            info = fs.info(path)
-        except FileNotFoundError:
-            raise StoreError(f"there is nothing at {without_credentials(where)}") from None
-        if info["type"] != "directory":
-            kind = "archive" if path.lower().endswith(ARCHIVES) else "file"
-            return Input(name, where, kind, fingerprint(info))
-        if is_local(fs):
-            return Input(name, where, "directory", "")
-        listing = fs.find(path, detail=True)
-    if not listing:
+    if is_local(fs) and look(fs, path).is_folder:
+        return Input(name, where, "directory", "")  # it is used where it is
+    found, tree, fingerprint = identify(fs, path)
+    if tree is not None and not tree.files:
         raise StoreError(f"{without_credentials(where)} is an empty directory")
-    marks = sorted((each, fingerprint(info)) for each, info in listing.items())
-    return Input(name, where, "directory", hashlib.sha256(repr(marks).encode()).hexdigest())
+    is_archive = path.lower().endswith(ARCHIVES)
+    return Input(name, where, "directory" if found.is_folder else "archive" if is_archive else "file", fingerprint)

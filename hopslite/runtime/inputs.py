@@ -99,6 +99,6 @@ def _local(given: Input) -> str:
             )
         return given.url
     try:
-        return fetch(given.url, given.fingerprint, unpack=given.kind == "archive")
+        return fetch(given.url, given.fingerprint, strict=True, unpack=given.kind == "archive")
     except OSError as error:
         raise StoreError(f"input {given.name!r}: {error}") from error

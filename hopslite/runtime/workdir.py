@@ -10,6 +10,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from ..store.cache import is_cached
+
 __all__ = ["WorkDir"]
 
 MAX_LINKS = 500
@@ -78,26 +80,37 @@ def _move_new(source: str, target: str, shown: str) -> None:
         if entry.is_symlink():
             if os.readlink(entry.path) != os.path.join(shown, entry.name) or not os.path.exists(entry.path):
                 os.unlink(entry.path)  # what it showed is gone, or the trial made it
+        elif is_cached(entry.path):  # by `hdfs.copy_to_local`; the machine keeps it for other trials
+            os.unlink(entry.path)
         elif entry.is_dir() and Path(destination).is_dir():
             _move_new(entry.path, destination, os.path.join(shown, entry.name))
             shutil.rmtree(entry.path, ignore_errors=True)
         elif entry.is_dir():
-            _drop_links(entry.path, shown)
-            shutil.move(entry.path, _free_name(destination))
+            _drop_shared(entry.path, shown)
+            if os.path.lexists(entry.path):
+                shutil.move(entry.path, _free_name(destination))
         elif entry.is_file() and os.path.isfile(destination) and filecmp.cmp(entry.path, destination, shallow=False):
             os.unlink(entry.path)  # a returned file, which has been copied
         else:
             shutil.move(entry.path, _free_name(destination))
 
 
-def _drop_links(folder: str, shown: str) -> None:
-    """Remove the links into the driver's directory from a folder of which the trial has made its own (`overlay`)."""
+def _drop_shared(folder: str, shown: str) -> None:
+    """Remove from a folder what is not the trial's: links into the driver's directory (`overlay`), cached downloads.
+
+    Nothing is left of a folder that held nothing else.
+    """
+    dropped = False
     for entry in os.scandir(folder):
-        if entry.is_symlink():
-            if os.readlink(entry.path).startswith(shown):
-                os.unlink(entry.path)
-        elif entry.is_dir():
-            _drop_links(entry.path, shown)
+        is_link = entry.is_symlink()
+        if (is_link and os.readlink(entry.path).startswith(shown)) or (not is_link and is_cached(entry.path)):
+            os.unlink(entry.path)
+            dropped = True
+        elif not is_link and entry.is_dir():
+            _drop_shared(entry.path, shown)
+            dropped = dropped or not os.path.lexists(entry.path)
+    if dropped and not os.listdir(folder):
+        os.rmdir(folder)
 
 
 def _free_name(path: str) -> str:

@@ -11,7 +11,7 @@ import os
 import ssl
 import threading
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,8 +19,9 @@ from fsspec import AbstractFileSystem
 from fsspec.asyn import sync
 
 from ._found import Found
+from ._pieces import write_at
 
-__all__ = ["Direct", "is_hdfs"]
+__all__ = ["Direct", "copy_part", "is_hdfs"]
 
 VALID_SECONDS = 600  # of a signed address
 WAIT_SECONDS = 30.0
@@ -113,6 +114,43 @@ def _part(fs: AbstractFileSystem, path: str, begin: int, end: int) -> bytes:
         return bytes(reader.read_range(begin, length)) if length > 0 else b""
 
     return bytes(bounded._result(read, "read_range", end - begin))
+
+
+def copy_part(
+    fs: AbstractFileSystem, path: str, begin: int, end: int, is_unwanted: Callable[[], bool], file: int
+) -> int:
+    """Copy what a file on HDFS holds from `begin` to `end` to the same place in a local one; returns how much it was.
+
+    Args:
+        is_unwanted: tells whether to end early.
+        file: the descriptor of the local file.
+    """
+    bounded = fs.client.inner
+    own = os.dup(file)  # of the thread that is waited for, which may go on when nobody does any more
+    trouble: list[OSError] = []
+
+    def copy(length: int) -> int:
+        at = begin
+        try:
+            reader = bounded._inner.read(path)
+            length = min(length, reader.file_length() - begin)
+            for piece in reader.read_range_stream(begin, length) if length > 0 else ():
+                try:
+                    write_at(own, at, piece)
+                except OSError as error:
+                    trouble.append(error)
+                    break
+                at += len(piece)
+                if is_unwanted():
+                    break
+        finally:
+            os.close(own)
+        return at - begin
+
+    count = int(bounded._result(copy, "read_range", end - begin))
+    if trouble:
+        raise trouble[0]
+    return count
 
 
 def _trust() -> Any:

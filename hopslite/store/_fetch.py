@@ -17,7 +17,7 @@ from fsspec.asyn import AsyncFileSystem
 from fsspec.callbacks import Callback
 
 from ..errors import StoreError
-from ._direct import Direct, is_hdfs
+from ._direct import Direct, copy_part, is_hdfs
 from ._found import NEVER_AGAIN, Found, NotThere, look, shown, told
 from ._pieces import PIECE, Got, Pieces, md5_of, part_size
 
@@ -30,7 +30,8 @@ T = TypeVar("T")
 _Wanted = tuple[Found, str]
 
 ROUNDS = 3  # in which a file that changed or arrived damaged is fetched
-AT_ONCE, FEWER = 16, 8  # requests to an object store, and to HDFS
+AT_ONCE = 16
+STRETCH = 128 << 20  # of a large file on HDFS, which sends it as a stream; more than two at once are no faster
 SMALL = 1 << 20
 TOGETHER = 16  # small files that are asked for in one go
 PAUSES = (0.2, 1.0, 3.0, 8.0)  # after which what failed is tried again: a server may be restarted
@@ -118,6 +119,7 @@ class _Round:
         self._direct = Direct(fs)
         self._is_hdfs = is_hdfs(fs)
         self._stop = threading.Event()
+        self._streams = threading.Semaphore(2)
 
     def run(self, wanted: Sequence[_Wanted]) -> dict[str, Got]:
         """Write the files; returns what has arrived of each, by its local path."""
@@ -131,7 +133,7 @@ class _Round:
                 jobs.append(functools.partial(self._together, group))
             for found, local in wanted:
                 if found.size > SMALL:
-                    pieces = Pieces(found, local, part_size(self._fs, found))
+                    pieces = Pieces(found, local, part_size(self._fs, found), STRETCH if self._is_hdfs else None)
                     opened.callback(pieces.close)
                     large.append(pieces)
                     jobs += [functools.partial(self._piece, pieces, *each) for each in pieces.ranges()]
@@ -140,7 +142,7 @@ class _Round:
     def _do(self, jobs: Sequence[Callable[[], dict[str, Got]]]) -> dict[str, Got]:
         if len(jobs) == 1:
             return jobs[0]()
-        with ThreadPoolExecutor(FEWER if self._is_hdfs else AT_ONCE, thread_name_prefix="hopslite-download") as threads:
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="hopslite-download") as threads:
             begun = [threads.submit(job) for job in jobs]
             try:
                 wait(begun, return_when=FIRST_EXCEPTION)
@@ -207,6 +209,14 @@ class _Round:
                 pieces.has_changed = True
                 return b""
 
+        if self._is_hdfs:
+            with self._streams:
+                length = self._try(
+                    path,
+                    lambda: pieces.fill(functools.partial(copy_part, self._fs, path, begin, end, self._stop.is_set)),
+                )
+            self._counter.add(length)
+            return {}
         data = None if self._stop.is_set() else self._direct.get(path, begin, end)
         if data is None:
             data = self._try(path, get)

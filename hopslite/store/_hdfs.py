@@ -19,6 +19,7 @@ from hdfs_native.fsspec import BaseFileSystem
 __all__ = ["Hdfs", "open_hdfs"]
 
 PIECE = 8 << 20
+READ = 32 << 20
 ANSWER_SECONDS = 30.0  # after which a NameNode that does not answer is given up on
 SLOWEST = 1e6  # bytes in a second, below which a DataNode counts as one that does not answer
 # hdfs-native tries again, for minutes, when no NameNode can be reached; with these it is some 5 s.
@@ -87,7 +88,8 @@ class Hdfs(BaseFileSystem):  # type: ignore[misc]
         reader = self.client.read(self._strip_protocol(rpath))
         callback.set_size(len(reader))
         with open(lpath, "wb") as file:
-            for piece in reader.read_range_stream(0, len(reader)):
+            for begin in range(0, len(reader), READ):  # a stream's pieces are small, and each has a wait of its own
+                piece = reader.read_range(begin, min(READ, len(reader) - begin))
                 file.write(piece)
                 callback.relative_update(len(piece))
 
@@ -114,7 +116,7 @@ class Hdfs(BaseFileSystem):  # type: ignore[misc]
     def _write(self, path: str, mode: str, fill: Callable[[Any], Any]) -> None:
         path = self._strip_protocol(path)
         folder, _, name = path.rpartition("/")
-        partial = f"{folder}/.{name[:100]}.{secrets.token_hex(4)}.tmp"
+        partial = f"{folder}/.{name[:40]}.{secrets.token_hex(4)}.tmp"
         file = self.client.create(partial, WriteOptions())
         try:
             with file:

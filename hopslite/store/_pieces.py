@@ -7,12 +7,13 @@ import dataclasses
 import hashlib
 import os
 import threading
+from collections.abc import Callable
 
 from fsspec import AbstractFileSystem
 
 from ._found import Found
 
-__all__ = ["Digest", "Got", "PIECE", "Pieces", "md5_of", "part_size"]
+__all__ = ["Digest", "Got", "PIECE", "Pieces", "md5_of", "part_size", "write_at"]
 
 PIECE = 16 << 20
 READ = 1 << 20
@@ -32,7 +33,8 @@ class Got:
 class Pieces:
     """Writes the pieces of a file to their places. The file is open from the first to the last of them."""
 
-    def __init__(self, found: Found, local: str, part: int | None = None) -> None:
+    def __init__(self, found: Found, local: str, part: int | None = None, piece: int | None = None) -> None:
+        self._piece = piece or PIECE
         self.found, self.local = found, local
         self.has_changed = False
         self._part = part
@@ -48,19 +50,24 @@ class Pieces:
         found = []
         for first in range(0, size, part):
             last = min(first + part, size)
-            found += [(begin, min(begin + PIECE, last)) for begin in range(first, last, PIECE)]
+            found += [(begin, min(begin + self._piece, last)) for begin in range(first, last, self._piece)]
         return found
 
     def write(self, begin: int, data: bytes) -> None:
-        file = self._open()
-        view, at = memoryview(data), begin
-        while view:
-            count = os.pwrite(file, view, at)
-            view, at = view[count:], at + count
+        write_at(self._open(), begin, data)
         if self._digest is not None:
             self._digest.add(begin, data)
+        self._count(len(data))
+
+    def fill(self, copy: Callable[[int], int]) -> int:
+        """Have a piece copied to the file, of which the descriptor is given; returns its length."""
+        length = copy(self._open())
+        self._count(length)
+        return length
+
+    def _count(self, length: int) -> None:
         with self._lock:  # whoever comes here last does so when all of it has been hashed
-            self._arrived += len(data)
+            self._arrived += length
             self._left -= 1
             if not self._left:
                 self._md5 = self._digest.text() if self._digest is not None else ""
@@ -85,6 +92,14 @@ class Pieces:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def write_at(file: int, begin: int, data: bytes) -> None:
+    """Write all of it to a place in a file."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(file, view, begin)
+        view, begin = view[count:], begin + count
 
 
 class Digest:

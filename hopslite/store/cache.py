@@ -15,18 +15,20 @@ from fsspec import AbstractFileSystem
 from ..errors import StoreError
 from ._entry import Entry, is_cached, link, remove_tree
 from ._fetch import Progress
-from ._found import Found, NotAFile, Tree, fingerprint, list_tree, look, shown
+from ._found import Found, NotAFile, Tree, list_tree, look, shown
 from ._unpack import ARCHIVES, stem, unpack_archive
 from .filesystems import open_url, without_credentials
 from .transfer import download, download_tree
 
-__all__ = ["ARCHIVES", "fetch", "fetch_from", "fingerprint", "is_cached", "link", "scratch"]
+__all__ = ["ARCHIVES", "fetch", "fetch_from", "identify", "is_cached", "link", "scratch"]
 
 UNUSED_SECONDS = 7 * 24 * 3600
 NAME_BYTES = 200
 
 
-def fetch(url: str, known: str = "", *, unpack: bool = False, progress: Progress | None = None) -> str:
+def fetch(
+    url: str, known: str = "", *, strict: bool = False, unpack: bool = False, progress: Progress | None = None
+) -> str:
     """The local path of what is at a URL, which is downloaded when this machine does not have it yet.
 
     Several processes that ask at once cause one download. What is returned is read-only and shared: a file, a
@@ -34,36 +36,45 @@ def fetch(url: str, known: str = "", *, unpack: bool = False, progress: Progress
     for; when somebody has changed it, it is fetched again.
 
     Args:
-        known: what tells this content from another one under the same URL, such as its `fingerprint`; default: the
+        known: what tells this content from another one under the same URL, as `identify` returns it; default: the
             store is asked. When it is given and the content is here, there is no request to the store.
+        strict: nothing else will do than the content that `known` was made for.
         unpack: it is one of `ARCHIVES`.
         progress: as for `transfer.download`.
 
     Raises:
-        StoreError: it is not there, or there is no room for it; an archive has a member that would be put elsewhere.
+        StoreError: it is not there, or has changed (`strict`), or there is no room for it; an archive has a member that
+            would be put elsewhere.
     """
     if known and (path := _there(_entry(url, known, unpack))):
         return path  # without a file system's package, which takes a second to import
     fs, remote = open_url(url)
-    return _fetched(url, fs, remote, known, unpack, progress)
+    return _fetched(url, fs, remote, known, strict, unpack, progress)
 
 
 def fetch_from(
     fs: AbstractFileSystem, remote: str, known: str = "", *, unpack: bool = False, progress: Progress | None = None
 ) -> str:
     """As `fetch`, for what is at a path on a file system."""
-    return _fetched(shown(fs, remote), fs, remote, known, unpack, progress)
+    return _fetched(shown(fs, remote), fs, remote, known, False, unpack, progress)
 
 
-def _fetched(url: str, fs: AbstractFileSystem, remote: str, known: str, unpack: bool, progress: Progress | None) -> str:
+def identify(fs: AbstractFileSystem, remote: str) -> tuple[Found, Tree | None, str]:
+    """What is at a path, what is below it where that is a directory, and what tells this content from any other."""
+    source = look(fs, remote)
+    if not source.is_folder:
+        return source, None, source.mark
+    tree = list_tree(fs, remote)
+    return source, tree, _mark_of(tree)
+
+
+def _fetched(
+    url: str, fs: AbstractFileSystem, remote: str, known: str, strict: bool, unpack: bool, progress: Progress | None
+) -> str:
     source: Found | None = None
     tree: Tree | None = None
     if not known:
-        source = look(fs, remote)
-        known = source.mark
-        if source.is_folder:
-            tree = list_tree(fs, remote)
-            known = _mark_of(tree)
+        source, tree, known = identify(fs, remote)
     entry = _entry(url, known, unpack)
     if path := _there(entry):
         return path
@@ -73,6 +84,10 @@ def _fetched(url: str, fs: AbstractFileSystem, remote: str, known: str, unpack: 
             root, is_shared = scratch()
             if is_shared:
                 _remove_unused(root)
+            if strict:
+                source, tree, now = identify(fs, remote)
+                if now != known:
+                    raise StoreError(f"{without_credentials(url)} has changed since it was looked at first")
             make = _archive if unpack else _file_or_tree
             path = entry.make(
                 without_credentials(url), _name(remote), lambda target: make(fs, remote, target, source, tree, progress)

@@ -18,6 +18,7 @@ import pytest
 from observe import Lines, eventually, text_of
 from programs import Program
 from proxy import Proxy
+from servers import mlflow_client
 
 from hopslite import experiment
 from hopslite.errors import InvalidArguments
@@ -96,6 +97,9 @@ def test_a_grid_search_of_a_keras_model(local_cluster: Any, remote: Any) -> None
     record = RunDir(run.logdir).read_json("run.json")
     assert (record["state"], record["metric"]) == ("FINISHED", run.best_metric)
     assert Project(project).runs() == [run.run_id]
+    kept = RunDir(run.logdir)
+    if secret := remote.environment.get("AWS_SECRET_ACCESS_KEY"):
+        assert [name for name in kept.sizes() if secret.encode() in kept.read_bytes(name)] == []
 
 
 NOTED = """
@@ -185,6 +189,33 @@ def test_a_server_that_goes_away_for_ten_seconds_costs_nothing(local_cluster: An
     logs = kept.read_many([f"trials/{trial.id}/output.log" for trial in run.trials])
     assert [log for log in logs if log is None or b"done" not in log] == []
     assert kept.read_json("run.json")["state"] == "FINISHED"
+
+
+@pytest.mark.timeout(400)
+def test_mlflow_over_postgresql_has_a_run_on_s3(local_cluster: Any, bucket: Any, mlflow_postgres: Any) -> None:
+    run = experiment.grid_search(
+        nothing,
+        {"n": [1, 2, 3]},
+        name="on-postgresql",
+        project=bucket.fresh(),
+        tracking_uri=mlflow_postgres.uri,
+        display=False,
+    )
+    client = mlflow_client(mlflow_postgres.uri)
+
+    def told() -> list[Any]:
+        found = client.search_experiments(filter_string="name = 'on-postgresql'")
+        runs = list(client.search_runs([found[0].experiment_id])) if found else []
+        return runs if [each.info.status for each in runs] == ["FINISHED"] * 4 else []
+
+    runs = eventually(told, "the run and its trials are there", 200)
+    trials = {each.data.tags.get("hopslite.trial_id"): each for each in runs}
+    assert {trial.id: float(trials[trial.id].data.params["n"]) for trial in run.trials} == {
+        trial.id: trial.metric for trial in run.trials
+    }
+    shown = json.dumps([[each.data.tags, each.data.params] for each in runs])
+    assert bucket.SECRET not in shown
+    assert bucket.KEY not in shown
 
 
 class Counting(Proxy):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import io
 import itertools
 import os
@@ -303,6 +304,37 @@ class TestChecksums:
         download(fs, path, str(tmp_path / "y"))
         assert (tmp_path / "y").read_bytes() == content
         assert compared == [(found.md5, found.md5)]
+
+    def test_what_plain_http_cannot_read_s3fs_does(
+        self, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in s3.environment.items():
+            monkeypatch.setenv(name, value)
+        files = {f"{number}": os.urandom(number << 18) for number in range(10)}
+        fs, root = put(s3.fresh(), files)
+        tried: list[str] = []
+
+        def refuse(*_: Any, **__: Any) -> None:
+            tried.append("x")
+            raise OSError("a proxy in between")
+
+        monkeypatch.setattr(http.client.HTTPConnection, "request", refuse)
+        download_tree(fs, root, str(tmp_path / "here"))
+        assert contents(tmp_path / "here") == files
+        assert 3 <= len(tried) < 25
+
+    def test_a_large_file_on_hdfs_comes_in_stretches(
+        self, hdfs_server: Hdfs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_fetch, "STRETCH", 1_000_000)
+        fs, path = open_url(f"{hdfs_server.fresh()}/x")
+        content = os.urandom(3_333_333)
+        fs.pipe_file(path, content)
+        seen: list[int] = []
+        download(fs, path, str(tmp_path / "x"), lambda done, _: seen.append(done))
+        assert (tmp_path / "x").read_bytes() == content
+        assert len(seen) == 4
+        assert seen[-1] == len(content)
 
     def test_hdfs_itself_notices_a_damaged_block(self, hdfs_server: Hdfs, tmp_path: Path) -> None:
         fs, path = open_url(f"{hdfs_server.fresh()}/x")
