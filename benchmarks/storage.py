@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from _common import listed, median, project, seconds, session, table
 
@@ -31,7 +32,7 @@ from proxy import Proxy
 from stores import S3, Hdfs, running
 
 from hopslite import experiment, hdfs
-from hopslite.store.filesystems import forget_connections, open_url
+from hopslite.store.filesystems import forget_connections
 
 MASTER = "local-cluster[2,1,1024]"
 METHODS = (b"GET ", b"PUT ", b"POST ", b"HEAD ", b"DELETE ")
@@ -100,7 +101,7 @@ def trials_on(places: dict[str, Callable[[], str]], proxy: Counting, trials: int
 def copying(url: str, alone: Callable[[Any, str, str], None], repeats: int) -> tuple[list[float], list[float]]:
     """Seconds of `copy_to_local` and of the package alone, in turn."""
     ours, theirs = [], []
-    fs, path = open_url(url)
+    fs, path = plain(url)
     alone(fs, path, _new("warm"))
     for _ in range(repeats):
         theirs.append(seconds(lambda: alone(fs, path, _new("alone"))))
@@ -119,6 +120,18 @@ def _new(name: str) -> str:
     elif os.path.exists(target):
         os.unlink(target)
     return target
+
+
+def plain(url: str) -> tuple[Any, str]:
+    """The package's own file system, and the path on it."""
+    if url.startswith("s3://"):
+        from s3fs import S3FileSystem
+
+        return S3FileSystem(), url.removeprefix("s3://")
+    from hdfs_native.fsspec import HdfsFileSystem
+
+    address = urlsplit(url)
+    return HdfsFileSystem(address.hostname, address.port), address.path
 
 
 def one_file(fs: Any, path: str, target: str) -> None:

@@ -27,15 +27,15 @@ import dataclasses
 import posixpath
 from typing import Any
 
-from . import _modules
-from ._access import allowed, change_mode, change_owner, property_of_site, total_capacity, user_name
-from ._files import copy, move_to, remove, to_local, to_store
-from ._install import found_at, make_folder
-from ._listing import list_place, matches, of_place
-from ._localize import Localized
-from ._opened import open_place
-from ._paths import project_url, resolve, without_address
 from .errors import InvalidArguments
+from .files import modules
+from .files.access import allowed, change_mode, change_owner, property_of_site, total_capacity, user_name
+from .files.copying import copy, move_to, remove, to_local, to_store
+from .files.install import found_at, make_folder
+from .files.listing import list_place, matches, of_place
+from .files.localize import Localized
+from .files.opened import open_place
+from .files.paths import project_url, resolve, without_address
 from .store._found import NotThere
 
 __all__ = [
@@ -515,7 +515,7 @@ def add_module(hdfs_path: str, project: str | None = None) -> str:
     >>> questions.answer
     42
     """
-    return _modules.add(resolve(hdfs_path, project))
+    return modules.add(resolve(hdfs_path, project))
 
 
 def localize(path_or_glob: str, ahead: int = 2, keep: int | None = None, project: str | None = None) -> Localized:

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._files import file_to_read, write_whole
-from ._paths import resolve
 from .errors import InvalidArguments
+from .files.copying import file_to_read, write_whole
+from .files.paths import resolve
 
 __all__ = [
     "fromfile",

@@ -17,8 +17,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from ._files import file_to_read, write_whole
 from .errors import InvalidArguments, MissingExtra
+from .files.copying import file_to_read, write_whole
 
 __all__ = [
     "read_csv",

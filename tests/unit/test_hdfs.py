@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from observe import eventually
 
-from hopslite import _files, _localize, hdfs
+from hopslite import hdfs
 from hopslite.errors import InvalidArguments, StoreError
+from hopslite.files import copying, localize
 from hopslite.runtime.context import TrialContext, entered
 from hopslite.store import transfer
 
@@ -124,11 +125,11 @@ class TestPaths:
     )
     def test_absolute_paths(self, monkeypatch: pytest.MonkeyPatch, project: str, path: str, expected: str) -> None:
         monkeypatch.setenv("HOPSLITE_PROJECT", project)
-        monkeypatch.setattr("hopslite._paths.open_url", lambda url: (None, url))
+        monkeypatch.setattr("hopslite.files.paths.open_url", lambda url: (None, url))
         assert hdfs.abs_path(path) == expected
 
     def test_plain_paths(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("hopslite._paths.open_url", lambda url: (None, url))
+        monkeypatch.setattr("hopslite.files.paths.open_url", lambda url: (None, url))
         assert hdfs.get_plain_path("hdfs://10.0.2.15:8020/Projects/x/Models/") == "/Projects/x/Models"
         assert hdfs.get_plain_path("s3://bucket/a/b") == "/a/b"
         assert hdfs.get_plain_path("/a//b") == "/a/b"
@@ -424,7 +425,7 @@ class TestToLocal:
         assert (here / "x 1").read_text() == "one"
         (here / "x 1").write_text("new")  # the size is the same, which counts as the same
         with monkeypatch.context() as patch:
-            patch.setattr(_files, "download", None)
+            patch.setattr(copying, "download", None)
             hdfs.copy_to_local("Resources/x 1")
         hdfs.copy_to_local("Resources/x 1", overwrite=True)
         assert (here / "x 1").read_text() == "one"
@@ -572,15 +573,15 @@ class TestModules:
     def own_path(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(sys, "path", [*sys.path])
         yield
-        sys.modules.pop("h3_module", None)
+        sys.modules.pop("some_module", None)
 
     def test_a_python_file(self, store: str, here: Path) -> None:
-        hdfs.dump("value = 1", "Resources/h3_module.py")
-        assert hdfs.add_module("Resources/h3_module.py") == f"{here}/localized_deps/h3_module.py"
-        assert importlib.import_module("h3_module").value == 1
-        hdfs.dump("value = 20", "Resources/h3_module.py")
-        hdfs.add_module("Resources/h3_module.py")
-        assert importlib.import_module("h3_module").value == 20
+        hdfs.dump("value = 1", "Resources/some_module.py")
+        assert hdfs.add_module("Resources/some_module.py") == f"{here}/localized_deps/some_module.py"
+        assert importlib.import_module("some_module").value == 1
+        hdfs.dump("value = 20", "Resources/some_module.py")
+        hdfs.add_module("Resources/some_module.py")
+        assert importlib.import_module("some_module").value == 20
         assert sys.path.count(f"{here}/localized_deps") == 1
 
     def test_a_notebook(self, store: str, here: Path) -> None:
@@ -591,10 +592,10 @@ class TestModules:
             {"cell_type": "code", "source": "value += 1"},
         ]
         cells[1]["source"] = [*cells[1]["source"], "    %time x\n", "    value = 2"]
-        hdfs.dump(json.dumps({"cells": cells, "nbformat": 4}), "Resources/h3_module.ipynb")
-        path = hdfs.add_module("Resources/h3_module.ipynb")
-        assert path == f"{here}/localized_deps/h3_module.py"
-        assert importlib.import_module("h3_module").value == 3
+        hdfs.dump(json.dumps({"cells": cells, "nbformat": 4}), "Resources/some_module.ipynb")
+        path = hdfs.add_module("Resources/some_module.ipynb")
+        assert path == f"{here}/localized_deps/some_module.py"
+        assert importlib.import_module("some_module").value == 3
 
     def test_bad_input(self, store: str) -> None:
         hdfs.dump("not json", "x.ipynb")
@@ -643,7 +644,7 @@ class TestLocalize:
         self, store: str, parts: list[bytes], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked: list[str] = []
-        real = _localize.file_to_read
+        real = localize.file_to_read
         lock = threading.Lock()
 
         def fetch(path: str) -> str:
@@ -651,7 +652,7 @@ class TestLocalize:
                 asked.append(path[-len("0.tfrecords")])
             return real(path)
 
-        monkeypatch.setattr(_localize, "file_to_read", fetch)
+        monkeypatch.setattr(localize, "file_to_read", fetch)
         files = iter(hdfs.localize("Resources/*.tfrecords", ahead=2))
         assert asked == []
         next(files)

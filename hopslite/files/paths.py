@@ -7,10 +7,10 @@ import os
 import posixpath
 from typing import Any
 
-from .config import Settings
-from .errors import InvalidArguments
-from .runtime.context import current
-from .store.filesystems import open_url, scheme_of, without_credentials
+from ..config import Settings
+from ..errors import InvalidArguments
+from ..runtime.context import current
+from ..store.filesystems import open_url, scheme_of, without_credentials
 
 __all__ = ["FOLDERS", "Place", "project_url", "resolve", "without_address"]
 

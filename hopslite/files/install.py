@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ._paths import Place
-from .store._found import AlreadyThere, Found, NotThere, Tree, list_tree, look, told
-from .store.filesystems import is_local
-from .store.transfer import has_folders, put_local, upload_files
+from ..store._found import AlreadyThere, Found, NotThere, Tree, list_tree, look, told
+from ..store.filesystems import is_local
+from ..store.transfer import has_folders, put_local, upload_files
+from .paths import Place
 
 __all__ = [
     "copy_file",

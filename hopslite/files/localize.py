@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import overload
 
-from ._files import file_to_read
-from ._paths import Place, resolve
-from .errors import InvalidArguments
-from .store.filesystems import is_local
-from .store.transfer import download
+from ..errors import InvalidArguments
+from ..store.filesystems import is_local
+from ..store.transfer import download
+from .copying import file_to_read
+from .paths import Place, resolve
 
 __all__ = ["Localized"]
 

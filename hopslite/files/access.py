@@ -9,12 +9,12 @@ import shutil
 from typing import Any
 from xml.etree import ElementTree
 
-from ._install import found_at
-from ._listing import of_place
-from ._paths import Place
-from .errors import InvalidArguments, StoreError
-from .store._found import told
-from .store.filesystems import is_local, scheme_of
+from ..errors import InvalidArguments, StoreError
+from ..store._found import told
+from ..store.filesystems import is_local, scheme_of
+from .install import found_at
+from .listing import of_place
+from .paths import Place
 
 __all__ = ["allowed", "change_mode", "change_owner", "property_of_site", "total_capacity", "user_name"]
 

@@ -7,9 +7,9 @@ import json
 import os
 import sys
 
-from ._paths import Place
-from .errors import InvalidArguments, StoreError
-from .store.transfer import beside, download
+from ..errors import InvalidArguments, StoreError
+from ..store.transfer import beside, download
+from .paths import Place
 
 __all__ = ["add"]
 

@@ -11,8 +11,8 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-from ._paths import Place, resolve
-from .store._found import NotThere, look, told
+from ..store._found import NotThere, look, told
+from .paths import Place, resolve
 
 __all__ = ["details", "list_place", "matches", "of_place"]
 

@@ -7,7 +7,14 @@ import os
 import tempfile
 from collections.abc import Iterator
 
-from ._install import (
+from ..errors import InvalidArguments, StoreError
+from ..runtime.context import current
+from ..store._entry import remove_tree
+from ..store._found import AlreadyThere, Found, NotThere, Tree, list_tree, look, told
+from ..store.cache import fetch_from, link
+from ..store.filesystems import is_local
+from ..store.transfer import Bar, beside, download, download_tree, upload_files
+from .install import (
     copy_file,
     copy_tree,
     found_at,
@@ -19,15 +26,8 @@ from ._install import (
     remove_markers,
     renames,
 )
-from ._listing import list_place
-from ._paths import FOLDERS, Place, resolve
-from .errors import InvalidArguments, StoreError
-from .runtime.context import current
-from .store._entry import remove_tree
-from .store._found import AlreadyThere, Found, NotThere, Tree, list_tree, look, told
-from .store.cache import fetch_from, link
-from .store.filesystems import is_local
-from .store.transfer import Bar, beside, download, download_tree, upload_files
+from .listing import list_place
+from .paths import FOLDERS, Place, resolve
 
 __all__ = [
     "copy",

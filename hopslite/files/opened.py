@@ -8,12 +8,12 @@ import os
 import tempfile
 from typing import Any
 
-from ._install import found_at
-from ._paths import Place
-from .errors import InvalidArguments, StoreError
-from .store._found import NotAFile, told
-from .store.filesystems import is_local
-from .store.transfer import upload_files
+from ..errors import InvalidArguments, StoreError
+from ..store._found import NotAFile, told
+from ..store.filesystems import is_local
+from ..store.transfer import upload_files
+from .install import found_at
+from .paths import Place
 
 __all__ = ["open_place"]
 
