@@ -297,9 +297,9 @@ class Flaky(DirFileSystem):
         with open(self._join(path), mode) as file:
             file.write(value)
 
-    def put(self, local, remote, **options):
+    def put_file(self, local, remote, **options):
         self._fail_now_and_then(remote)
-        return super().put(local, remote, **options)
+        return super().put_file(local, remote, **options)
 
     def invalidate_cache(self, path=None):
         pass

@@ -285,6 +285,8 @@ def test_mlflow_shows_a_resumed_run_once(local_spark: Any, tmp_path: Path, progr
         HOPSLITE_TRACKING_URI=database,
     )
     under_way(tmp_path, 2, 3)
+    [run] = first.runs()
+    eventually(lambda: run.exists("mlflow.json"), "the database is made", DELIVERED_S)  # two cannot make it at once
     client = mlflow_client(database)
 
     def told() -> list[Any]:
@@ -294,7 +296,6 @@ def test_mlflow_shows_a_resumed_run_once(local_spark: Any, tmp_path: Path, progr
     eventually(lambda: len(told()) >= 4, "MLflow knows of it", DELIVERED_S)
     kill(first)
     (tmp_path / "go").touch()
-    [run] = first.runs()
     result = experiment.resume(
         Path(run.url).name, project=tmp_path / "hopslite_project", tracking_uri=database, display=False
     )
