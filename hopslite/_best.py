@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from . import _format
-from ._past import Past
+from ._past import Past, record_of
 from ._trial import Direction, Result, State
 from .config import Settings
 from .errors import InvalidArguments
@@ -146,14 +145,14 @@ def _read(project: Project, name: str, metric: str | None, outputs: set[str]) ->
     while run_ids := list(islice(runs, AT_ONCE)):
         is_any = True
         contents = project.read_many([f"Experiments/{run_id}/run.json" for run_id in run_ids])
-        records = [_parsed(content) for content in contents]
+        records = [record_of(content) for content in contents]
         needed = [
             run_id
             for run_id, record in zip(run_ids, records, strict=True)
             if record is not None and _is_over(record) and _key(record, metric)
         ]
         texts = project.read_many([f"Experiments/{run_id}/.summary.json" for run_id in needed])
-        summaries = {run_id: _parsed(text) for run_id, text in zip(needed, texts, strict=True)}
+        summaries = {run_id: record_of(text) for run_id, text in zip(needed, texts, strict=True)}
         for run_id, record in zip(run_ids, records, strict=True):
             try:
                 yield from _look(project, run_id, record, summaries.get(run_id), metric, outputs)
@@ -300,11 +299,3 @@ def _why_none(project: Project, name: str, metric: str | None, outputs: set[str]
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _parsed(content: bytes | None) -> dict[str, Any] | None:
-    try:
-        found = json.loads(content or b"")
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None

@@ -18,7 +18,7 @@ from .errors import ResumeError
 from .store import JournalReader, Project, RunDir
 from .store.sessions import at_work
 
-__all__ = ["PLAN", "Past", "PastTrial", "resumable", "unfinished"]
+__all__ = ["PLAN", "Past", "PastTrial", "record_of", "resumable", "unfinished"]
 
 PLAN = "plan.pkl"  # what a later driver needs of the call: runs without it cannot be resumed
 NEAR = 5
@@ -198,17 +198,18 @@ def _records(project: Project, name: str) -> Iterator[tuple[str, dict[str, Any]]
     while run_ids := list(itertools.islice(named, AT_ONCE)):
         found = project.read_many([f"Experiments/{run_id}/run.json" for run_id in run_ids])
         for run_id, content in zip(run_ids, found, strict=True):
-            record = _parsed(content)
+            record = record_of(content)
             if record is not None:
                 yield run_id, record
 
 
 def _record(run: RunDir) -> dict[str, Any] | None:
     """What is in `run.json`; None when it is not there or cannot be read."""
-    return _parsed(run.read_many(["run.json"])[0])
+    return record_of(run.read_many(["run.json"])[0])
 
 
-def _parsed(content: bytes | None) -> dict[str, Any] | None:
+def record_of(content: bytes | None) -> dict[str, Any] | None:
+    """The record that a `run.json` holds; None when it holds none."""
     try:
         found = json.loads(content or b"")
     except ValueError:
