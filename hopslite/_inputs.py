@@ -46,6 +46,8 @@ def find_inputs(project: Project, given: Any) -> tuple[Input, ...]:
 def _find(project: Project, name: str, url: str) -> Input:
     where = resolve(project, url)
     fs, path = open_url(where)
+    if is_local(fs):
+        where = path  # without "file://"
     if is_local(fs) and look(fs, path).is_folder:
         return Input(name, where, "directory", "")  # it is used where it is
     found, tree, fingerprint = identify(fs, path)

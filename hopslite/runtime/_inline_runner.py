@@ -79,6 +79,9 @@ class InlineRunner:
                     sys.stderr.write(result.traceback)
                 if self._kill and result.state is State.STOPPED:
                     result = failed(spec, "killed", f"ended: {self._stop}", result.started)
+        except BaseException:
+            place.abandon()
+            raise
         finally:
             os.chdir(before)
             if environment != os.environ:

@@ -53,6 +53,11 @@ class Place:
             job.run_id, spec.trial_id, self.directory, logdir, self.log, checkpoints, job.project
         )
 
+    def abandon(self) -> None:
+        """The trial does not begin here after all: its directories are the next one's."""
+        if self._mirror:
+            self._mirror.stop()
+
     def settle(self) -> list[str]:
         """Bring everything into the run directory; returns what went wrong."""
         try:
@@ -76,7 +81,11 @@ class RunningTrial:
         self.place = Place(job, spec, work)
         self.started, self.clock = time.time(), time.monotonic()
         self.oom_kills = kernel_oom_kills()
-        self.link = zygote.run(spec, self.place.context, self.place.work.cwd)
+        try:
+            self.link = zygote.run(spec, self.place.context, self.place.work.cwd)
+        except BaseException:
+            self.place.abandon()
+            raise
         self.pid: int | None = None
         self.result: Result | None = None
         self.exit: dict[str, Any] | None = None

@@ -58,15 +58,19 @@ class Mirror:
     def start(self) -> None:
         self._thread.start()
 
+    def stop(self) -> None:
+        """Copy nothing more."""
+        self._ended.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
     def finish(self) -> None:
         """Copy all that is left.
 
         Raises:
             OSError: that cannot be written, or a server has not answered for a minute.
         """
-        self._ended.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self.stop()
         pause, longest = PAUSE_SECONDS
         give_up_at = time.monotonic() + GIVE_UP_SECONDS
         while True:
@@ -91,6 +95,8 @@ class Mirror:
     def _copy(self, complete: bool) -> None:
         settled = time.time_ns() - int(SETTLED_SECONDS * 1e9)
         for folder, remote in self._folders.items():
+            if not os.path.isdir(folder):
+                continue  # none was made, or it was removed as a whole, which says nothing of what was copied
             copied, found = self._copied[folder], dict(_files(folder))
             changed = [
                 name

@@ -62,7 +62,7 @@ def test_a_trial_finds_what_it_was_given(home: Project, tmp_path: Path) -> None:
             "one": "Resources/one.txt",
             "folder": home.path("Resources/d/"),
             "words": "Resources/words.tar.gz",
-            "local": str(tmp_path / "packed"),
+            "local": f"file://{tmp_path / 'packed'}",
         },
     )
     for outputs in [trial.outputs or {} for trial in result.trials]:

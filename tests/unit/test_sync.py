@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import threading
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from observe import eventually
@@ -15,7 +17,10 @@ from observe import eventually
 from hopslite._trial import Spec
 from hopslite.errors import StoreError
 from hopslite.runtime import sync
+from hopslite.runtime.child import RunningTrial
+from hopslite.runtime.job import Job
 from hopslite.runtime.sync import Mirror, mirrored
+from hopslite.runtime.workdir import WorkDir
 from hopslite.store import RunDir
 
 
@@ -130,6 +135,35 @@ def test_what_the_trial_deletes_is_deleted_there_too(tmp_path: Path, remote: Run
     aged(tmp_path / "ckpt-2")
     mirror.finish()
     assert sorted(remote.sizes()) == ["ckpt-2", "of another member"]
+
+
+def test_a_directory_that_is_removed_as_a_whole_deletes_nothing(tmp_path: Path, remote: RunDir) -> None:
+    folder = tmp_path / "trial"
+    aged(folder / "output.log")
+    mirror = Mirror({str(folder): remote}, 0.01)
+    mirror.start()
+    eventually(lambda: remote.exists("output.log"), "copied")
+    shutil.rmtree(folder)
+    mirror.finish()
+    assert remote.exists("output.log")
+
+
+def test_what_does_not_begin_copies_nothing_of_what_comes_after(tmp_path: Path, remote: RunDir) -> None:
+    job = Job("run", "name", remote.url, b"", None, 0, sync_interval=0.01)
+    work = WorkDir("", local_logdir=False)
+
+    class Broken:
+        def run(self, *_: Any) -> None:
+            raise OSError("the zygote is gone")
+
+    before = set(threading.enumerate())
+    with pytest.raises(OSError, match="gone"):
+        RunningTrial(job, Spec("0000", {}, remote.url), cast(Any, Broken()), work)
+    assert set(threading.enumerate()) == before
+    aged(Path(work.root) / "trial" / "of the next.txt")
+    time.sleep(0.1)
+    assert not remote.exists("of the next.txt")
+    work.remove()
 
 
 def test_a_server_that_is_away_for_a_while_costs_nothing(
