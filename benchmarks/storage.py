@@ -1,6 +1,6 @@
 """Projects and files on S3 and HDFS: what a trial costs there, and how fast files come from there.
 
-    python benchmarks/storage.py [--trials N] [--repeats R] [--megabytes M] [--files N]
+    python benchmarks/storage.py [--trials N] [--repeats R] [--megabytes M] [--files N]    # --trials 0: only the files
 
 1. No-op trials on two executors, whose project is local, on SeaweedFS and on Hadoop's HDFS: trials a second, and
    requests a trial (HTTP requests to S3, counted by a proxy), each as the slope between a short and a long run.
@@ -105,7 +105,9 @@ def copying(url: str, alone: Callable[[Any, str, str], None], repeats: int) -> t
     alone(fs, path, _new("warm"))
     for _ in range(repeats):
         theirs.append(seconds(lambda: alone(fs, path, _new("alone"))))
-        ours.append(seconds(lambda: hdfs.copy_to_local(url, _new("ours"))))
+        folder = _new("ours")
+        os.mkdir(folder)
+        ours.append(seconds(lambda: hdfs.copy_to_local(url, folder)))  # noqa: B023 - it is called at once
     return ours, theirs
 
 
@@ -134,11 +136,18 @@ def plain(url: str) -> tuple[Any, str]:
     return HdfsFileSystem(address.hostname, address.port), address.path
 
 
-def one_file(fs: Any, path: str, target: str) -> None:
-    fs.get_file(path, target)
+def get(fs: Any, path: str, target: str) -> None:
+    fs.get(path, target)
 
 
-def one_by_one(fs: Any, path: str, target: str) -> None:
+def each_by_get(fs: Any, path: str, target: str) -> None:
+    os.makedirs(target)
+    for name in fs.find(path):
+        fs.get(name, os.path.join(target, os.path.basename(name)))
+
+
+def each_by_get_file(fs: Any, path: str, target: str) -> None:
+    """Without what `get` does first: asking whether it is a directory."""
     os.makedirs(target)
     for name in fs.find(path):
         fs.get_file(name, os.path.join(target, os.path.basename(name)))
@@ -170,17 +179,21 @@ def main() -> None:
     with running(lambda: S3(folders[0])) as s3, running(lambda: Hdfs(folders[1])) as hadoop, project() as local:
         proxy = Counting(("127.0.0.1", s3.port))
         address = f"http://127.0.0.1:{proxy.address[1]}"
-        with reached(s3, AWS_ENDPOINT_URL=address, **hadoop.environment):
-            places = {"local disk": lambda: local, "S3": s3.fresh, "HDFS": hadoop.fresh}
-            rows = trials_on(places, proxy, options.trials, options.repeats)
-        table("No-op trials, 2 executors", ["project on", "trials a second", "each round", "requests a trial"], rows)
+        if options.trials:
+            with reached(s3, AWS_ENDPOINT_URL=address, **hadoop.environment):
+                places = {"local disk": lambda: local, "S3": s3.fresh, "HDFS": hadoop.fresh}
+                rows = trials_on(places, proxy, options.trials, options.repeats)
+            table(
+                "No-op trials, 2 executors", ["project on", "trials a second", "each round", "requests a trial"], rows
+            )
         rows = []
         for name, server, package in (("S3", s3, "s3fs"), ("HDFS", hadoop, "hdfs-native")):
             with reached(server):
                 large, small = filled(server.fresh(), options.megabytes, options.files)
                 for what, url, alone, peer in (
-                    (f"{options.megabytes} MB in one file", large, one_file, package),
-                    (f"{options.files} files of 10 KB", small, one_by_one, f"{package}, one by one"),
+                    (f"{options.megabytes} MB in one file", large, get, f"{package}: get"),
+                    (f"{options.files} files of 10 KB", small, each_by_get, f"{package}: get of each"),
+                    (f"{options.files} files of 10 KB", small, each_by_get_file, f"{package}: get_file of each"),
                 ):
                     ours, theirs = copying(url, alone, options.repeats)
                     ratio = f"{median(theirs) / median(ours):.2f}"

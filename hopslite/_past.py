@@ -167,15 +167,17 @@ def resumable(project: Project, run_id: str) -> RunDir:
     return run
 
 
-def unfinished(project: Project, name: str, verb: str, function: Mapping[str, Any], space: Any) -> str | None:
-    """The newest run of this name and verb, with this function and space, that has not finished and can be resumed.
+def unfinished(
+    project: Project, name: str, verb: str, function: Mapping[str, Any], space: Any, inputs: Mapping[str, Any]
+) -> str | None:
+    """The newest run of this call that has not finished and can be resumed.
 
     A run that a driver of this host is working on is none of them. Of one on another host that cannot be known before
     it is claimed.
 
     Args:
         function: as `_function.describe` made it, as in the record's `function`.
-        space: JSON form, as in the record's `space`.
+        space, inputs: JSON form, as in the record.
     """
     for run_id, record in _records(project, name):
         if (
@@ -185,6 +187,7 @@ def unfinished(project: Project, name: str, verb: str, function: Mapping[str, An
             and isinstance(record.get("function"), dict)
             and difference(record["function"], function) is None
             and space_difference(record.get("space"), space) is None
+            and (record.get("inputs") or {}) == inputs
         ):
             run = project.sub("Experiments", run_id)
             if _why_not(run, record) is None and at_work(run) is not True:

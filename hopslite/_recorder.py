@@ -23,8 +23,8 @@ from ._resume import Resumption, to_store
 from ._trial import Event, State, json_safe
 from .config import Settings
 from .result import Run
+from .runtime.inputs import recorded
 from .store import JournalReader, JournalWriter, Project, RunDir, save_snapshot
-from .store.filesystems import without_credentials
 from .store.sessions import claim
 
 __all__ = ["Recorder"]
@@ -189,7 +189,7 @@ class Recorder:
             "direction": plan.direction,
             "optimization_key": plan.optimization_key,
             "space": plan.space,
-            "inputs": {each.name: without_credentials(each.url) for each in plan.inputs},
+            "inputs": recorded(plan.inputs),
             "function": describe(plan.train_fn),
             "seed": plan.seed,
             "total": plan.search.total,

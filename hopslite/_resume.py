@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cloudpickle
@@ -13,6 +13,7 @@ from ._function import describe, difference, space_difference
 from ._past import PLAN, Past, resumable
 from ._plan import Plan
 from .errors import ResumeError
+from .runtime.inputs import Input, recorded
 from .store import Project, RunDir, repair
 from .store.sessions import Session, claim
 
@@ -47,6 +48,22 @@ class Resumption:
         if self.record.get("direction") != direction:
             found.append(f"the direction was {self.record.get('direction')}, now it is {direction}")
         return found
+
+    def other_inputs(self, inputs: Sequence[Input]) -> list[str]:
+        """How the data that trials are given differ from the run's."""
+        was, now = self.record.get("inputs") or {}, recorded(inputs)
+        return [
+            f"the input {name!r} is another: {_input(was.get(name))}, now {_input(now.get(name), was.get(name))}"
+            for name in sorted(was.keys() | now.keys())
+            if was.get(name) != now.get(name)
+        ]
+
+
+def _input(record: dict[str, str] | None, before: dict[str, str] | None = None) -> str:
+    if record is None:
+        return "none"
+    changed = before is not None and before["url"] == record["url"]
+    return f"{record['url']} with other content" if changed else record["url"]
 
 
 def take_up(project: Project, run_id: str, retry_failed: bool, tell: Callable[[str], None]) -> Resumption:

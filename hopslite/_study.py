@@ -160,7 +160,8 @@ class _Study:
             heartbeat_timeout=plan.heartbeat_timeout,
             sync_interval=self._settings.sync_interval,
             inputs=inputs,
-            access=access_variables() if remote else {},
+            access=access_variables() if remote or self._settings.tracking_uri else {},
+            tracking_uri=self._settings.tracking_uri,
         )
 
     def _verdict(self) -> tuple[State, str]:

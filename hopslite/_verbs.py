@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import _study, stop
@@ -21,6 +21,7 @@ from .distribute import Layout, Size
 from .errors import InvalidArguments
 from .pool import Resources
 from .result import Run
+from .runtime.inputs import Input, recorded
 from .runtime.ports import parse_ports
 from .search import Search
 from .search.fixed import Fixed
@@ -187,7 +188,7 @@ def _run(
     display = choose(options.display)
     resumption, seed = None, call.seed
     if options.resume and project is not None:
-        resumption = _taken_up(call, about, project, plan, display.line)
+        resumption = _taken_up(call, about, project, plan, inputs or (), display.line)
         if resumption and options.seed is None:
             seed = int(resumption.record["seed"])
     return _carried_out(
@@ -221,19 +222,26 @@ def _run(
 
 
 def _taken_up(
-    call: Call, about: About, project: Project, plan: dict[str, Any], tell: Callable[[str], None]
+    call: Call,
+    about: About,
+    project: Project,
+    plan: dict[str, Any],
+    inputs: Sequence[Input],
+    tell: Callable[[str], None],
 ) -> Resumption | None:
     """The run that the call is to go on with; None when there is none and a new one begins."""
     options, run_id = call.options, str(call.options.resume)
     if run_id == "auto":
-        found = unfinished(project, about.name, call.verb, describe(call.train_fn), json_safe(plan["space"]))
+        function, space = describe(call.train_fn), json_safe(plan["space"])
+        found = unfinished(project, about.name, call.verb, function, space, recorded(inputs))
         if found is None:
-            tell(f"no unfinished run of experiment.{call.verb}() named {about.name!r} with this function and space")
+            call_of = f"experiment.{call.verb}() named {about.name!r}"
+            tell(f"no unfinished run of {call_of} with this function, space and inputs")
             return None
         run_id = found
     resumption = take_up(project, run_id, options.retry_failed, tell)
     other_search = resumption.other_search(json_safe(plan["space"]), plan.get("direction"))
-    changes = resumption.changes(call.train_fn) + other_search
+    changes = resumption.changes(call.train_fn) + other_search + resumption.other_inputs(inputs)
     if resumption.record["verb"] != call.verb:
         changes.append(f"it was made with experiment.{resumption.record['verb']}()")
     if changes and not options.force:

@@ -105,11 +105,12 @@ def launch(
             `hopslite.inputs[name]`: a file, a directory, or an archive (.tar, .tar.gz, .zip …), which is unpacked. It
             is fetched once per executor, and is read-only. A relative path is one in the project;
             `runs:/NAME/VERSION/trials/0004` is a directory of an earlier run.
-        resume: "auto" goes on with the newest run of this name, verb, function and space that broke off, if there is
-            one; a run's id goes on with that one. What had finished is not run again.
+        resume: "auto" goes on with the newest run of this name, verb, function, space and inputs that broke off, if
+            there is one; a run's id goes on with that one. What had finished is not run again.
         retry_failed: with `resume`, whether trials that FAILED are run again.
-        force: with `resume`, whether to go on although the function, the space or the direction is another. With
-            another space or direction the algorithm begins anew, and takes from what was found what it suggests again.
+        force: with `resume`, whether to go on although the function, the space, the direction or an input is another.
+            With another space or direction the algorithm begins anew, and takes from what was found what it suggests
+            again.
         verbose: whether what trials print is shown here, too; it is always in their `output.log`.
         display: False shows nothing; default: a progress bar, or a live table in notebooks.
 

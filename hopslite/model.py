@@ -38,6 +38,7 @@ from ._model_call import (
 from ._trial import Direction, is_better
 from .config import Settings
 from .errors import InvalidArguments, ModelArchiveExists, ModelExists, ModelNotFound
+from .runtime.context import current
 from .store.filesystems import without_credentials
 from .store.manifest import differences
 from .store.models import Models
@@ -190,7 +191,8 @@ def export(
     }
     with local_files(where) as files:
         record = models.publish(name, version, overwrite, files, facts)
-    settings = Settings.load()
+    context = current()
+    settings = Settings.load(tracking_uri=context.tracking_uri if context else None)
     if settings.tracks:
         track.register_model(home, record, settings.tracking_uri, synchronous_timeout if synchronous else None)
     return _model(models, record)

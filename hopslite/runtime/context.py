@@ -29,6 +29,7 @@ class TrialContext:
     checkpoints: str = ""
     project: str = ""
     inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tracking_uri: str | None = dataclasses.field(default=None, repr=False)  # as in the run's settings
 
 
 _Entry = tuple[TrialContext, "Reporter | None"]

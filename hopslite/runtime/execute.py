@@ -67,7 +67,7 @@ def execute(
         )
 
     try:
-        context = dataclasses.replace(context, inputs=mount(job.inputs))
+        context = dataclasses.replace(context, inputs=mount(job.inputs), tracking_uri=job.tracking_uri)
     except OSError as error:
         return ended(State.FAILED, error=str(error), cause="inputs")
     try:

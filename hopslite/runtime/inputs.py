@@ -23,10 +23,10 @@ from typing import Any
 from .._trial import _Value
 from ..errors import StoreError
 from ..store.cache import fetch
-from ..store.filesystems import scheme_of
+from ..store.filesystems import scheme_of, without_credentials
 from .context import current
 
-__all__ = ["Input", "Inputs", "inputs", "mount"]
+__all__ = ["Input", "Inputs", "inputs", "mount", "recorded"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,6 +79,14 @@ class Inputs(Mapping[str, str]):
 
 
 inputs = Inputs()
+
+
+def recorded(given: Sequence[Input]) -> dict[str, dict[str, str]]:
+    """What a run's record says of its inputs."""
+    return {
+        each.name: {"url": without_credentials(each.url), "kind": each.kind, "fingerprint": each.fingerprint}
+        for each in given
+    }
 
 
 def mount(given: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -18,7 +18,8 @@ class Job:
     has to make its next one. Only where a slot may run several trials (`repeats`) does it pay to import frameworks
     ahead of them. Where the project is on another machine, what trials write is copied there every `sync_interval`
     seconds. `inputs` are what trials are given (see `runtime.inputs`); `access` has the environment by which remote
-    storage is reached, credentials included. A distributed trial has a `strategy` and, in JSON form, its `members`.
+    storage and MLflow are reached, credentials included, and `tracking_uri` is what the run's call says of MLflow. A
+    distributed trial has a `strategy` and, in JSON form, its `members`.
     """
 
     run_id: str
@@ -45,5 +46,6 @@ class Job:
     sync_interval: float = 10.0
     inputs: tuple[dict[str, Any], ...] = ()
     access: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    tracking_uri: str | None = dataclasses.field(default=None, repr=False)
     strategy: str | None = None
     members: tuple[dict[str, Any], ...] = ()

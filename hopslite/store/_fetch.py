@@ -17,9 +17,9 @@ from fsspec.asyn import AsyncFileSystem
 from fsspec.callbacks import Callback
 
 from ..errors import StoreError
-from ._direct import Direct, copy_part, is_hdfs
+from ._direct import direct, is_hdfs
 from ._found import NEVER_AGAIN, Found, NotThere, look, shown, told
-from ._pieces import PIECE, Got, Pieces, md5_of, part_size
+from ._pieces import PIECE, Got, Pieces, md5_of, part_size, write_at
 
 __all__ = ["Progress", "fetch_files", "has_no_room"]
 
@@ -31,7 +31,6 @@ _Wanted = tuple[Found, str]
 
 ROUNDS = 3  # in which a file that changed or arrived damaged is fetched
 AT_ONCE = 16
-STRETCH = 128 << 20  # of a large file on HDFS, which sends it as a stream; more than two at once are no faster
 SMALL = 1 << 20
 TOGETHER = 16  # small files that are asked for in one go
 PAUSES = (0.2, 1.0, 3.0, 8.0)  # after which what failed is tried again: a server may be restarted
@@ -116,14 +115,13 @@ class _Round:
 
     def __init__(self, fs: AbstractFileSystem, counter: _Counter) -> None:
         self._fs, self._counter = fs, counter
-        self._direct = Direct(fs)
-        self._is_hdfs = is_hdfs(fs)
+        self._direct = direct(fs)
         self._stop = threading.Event()
-        self._streams = threading.Semaphore(2)
+        self._streams = threading.Semaphore(self._direct.streams or AT_ONCE)
 
     def run(self, wanted: Sequence[_Wanted]) -> dict[str, Got]:
         """Write the files; returns what has arrived of each, by its local path."""
-        if not (isinstance(self._fs, AsyncFileSystem) or self._is_hdfs):
+        if not (isinstance(self._fs, AsyncFileSystem) or is_hdfs(self._fs)):
             return self._do([functools.partial(self._whole, found, local) for found, local in wanted])
         jobs: list[Callable[[], dict[str, Got]]] = []
         large = []
@@ -133,7 +131,7 @@ class _Round:
                 jobs.append(functools.partial(self._together, group))
             for found, local in wanted:
                 if found.size > SMALL:
-                    pieces = Pieces(found, local, part_size(self._fs, found), STRETCH if self._is_hdfs else None)
+                    pieces = Pieces(found, local, part_size(self._fs, found), self._direct.piece)
                     opened.callback(pieces.close)
                     large.append(pieces)
                     jobs += [functools.partial(self._piece, pieces, *each) for each in pieces.ranges()]
@@ -209,19 +207,16 @@ class _Round:
                 pieces.has_changed = True
                 return b""
 
-        if self._is_hdfs:
-            with self._streams:
-                length = self._try(
-                    path,
-                    lambda: pieces.fill(functools.partial(copy_part, self._fs, path, begin, end, self._stop.is_set)),
-                )
-            self._counter.add(length)
-            return {}
-        data = None if self._stop.is_set() else self._direct.get(path, begin, end)
-        if data is None:
-            data = self._try(path, get)
-        pieces.write(begin, data)
-        self._counter.add(len(data))
+        def copy(file: int) -> int:
+            count = self._try(path, lambda: self._direct.copy(path, begin, end, file, self._stop.is_set))
+            if count is None:
+                data = self._try(path, get)
+                write_at(file, begin, data)
+                count = len(data)
+            return count
+
+        with self._streams:
+            self._counter.add(pieces.fill(begin, copy))
         return {}
 
     def _whole(self, found: Found, local: str) -> dict[str, Got]:

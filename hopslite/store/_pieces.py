@@ -53,15 +53,11 @@ class Pieces:
             found += [(begin, min(begin + self._piece, last)) for begin in range(first, last, self._piece)]
         return found
 
-    def write(self, begin: int, data: bytes) -> None:
-        write_at(self._open(), begin, data)
-        if self._digest is not None:
-            self._digest.add(begin, data)
-        self._count(len(data))
-
-    def fill(self, copy: Callable[[int], int]) -> int:
+    def fill(self, begin: int, copy: Callable[[int], int]) -> int:
         """Have a piece copied to the file, of which the descriptor is given; returns its length."""
         length = copy(self._open())
+        if self._digest is not None:
+            self._digest.add(begin, length)
         self._count(length)
         return length
 
@@ -105,8 +101,8 @@ def write_at(file: int, begin: int, data: bytes) -> None:
 class Digest:
     """The MD5 of a file, or that of the MD5s of its parts, as S3 has it for what was uploaded in parts.
 
-    Pieces that arrive out of order are read again, from the file, when it is their turn: so no memory is needed for
-    them. Safe from many threads, of which one at a time works on each part.
+    Pieces are read from the file when it is their turn: so no memory is needed for those that arrive out of order. Safe
+    from many threads, of which one at a time works on each part.
 
     Args:
         file: the descriptor of the file, to which a piece has been written when it is told.
@@ -118,9 +114,9 @@ class Digest:
         self._length, self._in_parts = part or size, part is not None
         self._parts = [_Part(file, begin) for begin in range(0, size, self._length)]
 
-    def add(self, begin: int, data: bytes) -> None:
+    def add(self, begin: int, length: int) -> None:
         """A piece is in the file; it must not reach over the end of a part."""
-        self._parts[begin // self._length].add(begin, data)
+        self._parts[begin // self._length].add(begin, length)
 
     def text(self) -> str:
         """The MD5 as S3 writes it, when all is there."""
@@ -138,21 +134,17 @@ class _Part:
         self._busy = False
         self._lock = threading.Lock()
 
-    def add(self, begin: int, data: bytes) -> None:
+    def add(self, begin: int, length: int) -> None:
         with self._lock:
-            self._arrived[begin] = len(data)
+            self._arrived[begin] = length
             if self._busy:
                 return
             self._busy = True
         while (at := self._take()) is not None:
-            start, length = at
-            if start == begin:
-                self.md5.update(data)
-            else:
-                self._read(start, start + length)
+            self._read(*at)
 
     def _take(self) -> tuple[int, int] | None:
-        """Where the next piece is, which is then this thread's; None when it has not arrived yet."""
+        """Where the next piece begins and ends, which is then this thread's; None when it has not arrived yet."""
         with self._lock:
             start = self._next
             length = self._arrived.pop(start, None)
@@ -160,7 +152,7 @@ class _Part:
                 self._busy = False
                 return None
             self._next = start + length
-            return start, length
+            return start, start + length
 
     def _read(self, begin: int, end: int) -> None:
         while begin < end and (data := os.pread(self._file, min(READ, end - begin), begin)):

@@ -28,6 +28,7 @@ def open_s3(url: str) -> tuple[S3, str]:
     options = {
         "connect_timeout": CONNECT_SECONDS,
         "read_timeout": READ_SECONDS,
+        "signature_version": "s3v4",  # of signed addresses, too: encrypted buckets and newer regions want it
         "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
     }
     return S3(config_kwargs=options, use_listings_cache=False), path

@@ -49,6 +49,7 @@ PACKAGES = {
 KINDS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
 # The environment by which the file systems' packages find servers and credentials.
 ACCESS = ("AWS_", "HADOOP_", "KRB5", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "AZURE_", "STORAGE_")
+TRACKING = ("MLFLOW_TRACKING_", "MLFLOW_S3_")  # the same for MLflow's server, and what it stores
 
 
 class Memory(MemoryFileSystem):  # type: ignore[misc]
@@ -107,8 +108,8 @@ def without_credentials(text: str) -> str:
 
 
 def access_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables by which this process reaches remote file systems, for others that are to reach them, too."""
-    return {name: value for name, value in environment.items() if name.startswith(ACCESS)}
+    """The variables by which this process reaches remote stores and MLflow, for others that are to reach them, too."""
+    return {name: value for name, value in environment.items() if name.startswith((*ACCESS, *TRACKING))}
 
 
 def forget_connections() -> None:

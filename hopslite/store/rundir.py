@@ -153,27 +153,16 @@ class RunDir:
         if not self.is_local:
             self._persist(name, lambda: self.fs.pipe_file(target, data))
             return
-        temporary = f"{target}.{secrets.token_hex(4)}.tmp"
-        try:
-            with open(temporary, "xb", opener=_private if private else None) as file:
-                file.write(data)
-                if durable:
-                    file.flush()
-                    os.fsync(file.fileno())
+        with _written(target, data, durable, private) as temporary:
             os.replace(temporary, target)
-            if durable:
-                sync_folder(os.path.dirname(target))
-        except OSError:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
-            raise
+        if durable:
+            sync_folder(os.path.dirname(target))
 
     def create(self, name: str, data: bytes) -> bool:
         """Write a new file, or return False when it is there already; one of several callers wins."""
         try:
             if self.is_local:  # fsspec looks first and writes then, which two callers can do at once
-                with open(self._at(name), "xb") as file:
-                    file.write(data)
+                _create(self._at(name), data)
             else:
                 with self._failures_of(name):
                     self.fs.pipe_file(self._at(name), data, mode="create")
@@ -265,6 +254,34 @@ class Project(RunDir):
     def runs(self) -> list[str]:
         """All run ids, oldest first."""
         return [entry for entry in self.list("Experiments") if not entry.startswith(".")]
+
+
+@contextlib.contextmanager
+def _written(target: str, data: bytes, durable: bool = False, private: bool = False) -> Iterator[str]:
+    """A new file beside `target`, which is gone afterwards unless it was renamed."""
+    temporary = f"{target}.{secrets.token_hex(4)}.tmp"
+    try:
+        with open(temporary, "xb", opener=_private if private else None) as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        yield temporary
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _create(target: str, data: bytes) -> None:
+    """Write a new local file; nobody sees it before all of it is there, where the file system has hard links."""
+    with _written(target, data) as temporary:
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            raise
+        except OSError:
+            with open(target, "xb") as file:
+                file.write(data)
 
 
 def sync_folder(path: str) -> None:

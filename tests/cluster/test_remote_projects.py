@@ -20,7 +20,7 @@ from programs import Program
 from proxy import Proxy
 from servers import mlflow_client
 
-from hopslite import experiment
+from hopslite import experiment, model
 from hopslite.errors import InvalidArguments
 from hopslite.store import JournalReader, Project, RunDir
 from hopslite.store.filesystems import forget_connections
@@ -318,6 +318,42 @@ def test_an_input_that_is_not_there_is_said_before_anything_starts(bucket: Any) 
     assert "s3://tests/nowhere.tar" in str(refused.value)
     assert "'b'" in str(refused.value)
     assert Project(project).runs() == []
+
+
+def exports(depth: int) -> float:
+    """Trains a tree on real data and exports it from where it runs."""
+    import mlflow.sklearn
+    from sklearn.datasets import load_iris
+    from sklearn.tree import DecisionTreeClassifier
+
+    from hopslite import model
+
+    images, labels = load_iris(return_X_y=True)
+    trained = DecisionTreeClassifier(max_depth=depth, random_state=0).fit(images, labels)
+    mlflow.sklearn.save_model(trained, "model", serialization_format="cloudpickle", pip_requirements=[])
+    accuracy = float(trained.score(images, labels))
+    model.export("model", "iris", metrics={"accuracy": accuracy})
+    return accuracy
+
+
+def test_models_exported_by_trials_are_in_mlflows_registry(local_cluster: Any, bucket: Any, tmp_path: Path) -> None:
+    """Two at once get a version each; MLflow loads the best of them from S3 by itself."""
+    import mlflow.pyfunc
+    from sklearn.datasets import load_iris
+
+    project, uri = bucket.fresh(), f"sqlite:///{tmp_path}/mlflow.db"
+    run = experiment.grid_search(
+        exports, {"depth": [1, 4]}, name="trees", project=project, tracking_uri=uri, display=False
+    )
+    assert [str(trial.state) for trial in run.trials] == ["FINISHED"] * 2, [trial.error for trial in run.trials]
+    best = model.get_best_model("iris", "accuracy", model.Metric.MAX, project_name=project)
+    assert (best.run_id, best.trial_id) == (run.run_id, "0001")
+    versions = mlflow_client(uri).search_model_versions("name='iris'")
+    [found] = [each for each in versions if each.tags["hopslite.version"] == str(best.version)]
+    assert len(versions) == 2
+    assert found.source == best.path
+    loaded = mlflow.pyfunc.load_model(found.source)
+    assert loaded.predict(load_iris().data[::30]).tolist() == [0, 0, 1, 1, 2]
 
 
 def saves_and_dies(n: int) -> int:

@@ -368,8 +368,8 @@ class TestErrors:
         ]
 
     def test_what_others_need_to_reach_the_same_stores(self) -> None:
-        environment = {"AWS_ACCESS_KEY_ID": "k", "HADOOP_CONF_DIR": "/c", "HOME": "/root", "PATH": "/bin"}
-        assert access_variables(environment) == {"AWS_ACCESS_KEY_ID": "k", "HADOOP_CONF_DIR": "/c"}
+        access = {"AWS_ACCESS_KEY_ID": "k", "HADOOP_CONF_DIR": "/c", "MLFLOW_TRACKING_TOKEN": "t"}
+        assert access_variables({**access, "HOME": "/root", "PATH": "/bin", "MLFLOW_RUN_ID": "r"}) == access
 
     def test_a_path_is_given_as_it_is(self, tmp_path: Any) -> None:
         assert open_url(f"{tmp_path}/a b")[1] == f"{tmp_path}/a b"

@@ -12,7 +12,7 @@ import pytest
 import hopslite
 from hopslite import experiment
 from hopslite._inputs import find_inputs
-from hopslite.errors import InvalidArguments, TrialFailed
+from hopslite.errors import InvalidArguments, RunInterrupted, TrialFailed
 from hopslite.store import Project
 
 
@@ -31,10 +31,9 @@ def home(store_url: str) -> Project:
     return project
 
 
-def run(home: Project, train: Any, inputs: Any) -> experiment.Run:
-    return experiment.grid_search(
-        train, {"n": [1, 2]}, inputs=inputs, project=home.url, pool="inline", display=False, optimization_key="metric"
-    )
+def run(home: Project, train: Any, inputs: Any, **options: Any) -> experiment.Run:
+    options |= {"project": home.url, "pool": "inline", "display": False, "optimization_key": "metric"}
+    return experiment.grid_search(train, {"n": [1, 2]}, inputs=inputs, **options)
 
 
 def test_a_trial_finds_what_it_was_given(home: Project, tmp_path: Path) -> None:
@@ -68,7 +67,7 @@ def test_a_trial_finds_what_it_was_given(home: Project, tmp_path: Path) -> None:
     for outputs in [trial.outputs or {} for trial in result.trials]:
         assert [outputs[name] for name in ("one", "folder", "words", "local")] == ["one", "a", "packed", "packed"]
     assert len({(trial.outputs or {})["place"] for trial in result.trials}) == 1
-    assert home.run(result.run_id).read_json("run.json")["inputs"]["one"] == home.path("Resources/one.txt")
+    assert home.run(result.run_id).read_json("run.json")["inputs"]["one"]["url"] == home.path("Resources/one.txt")
 
 
 def test_what_an_earlier_run_has_left(home: Project) -> None:
@@ -146,3 +145,32 @@ def test_a_run_never_mixes_two_versions_of_its_data(home: Project) -> None:
     assert "input 'one'" in str(result.trials[1].error)
     assert "has changed since" in str(result.trials[1].error)
     assert result.trials[1].traceback is None
+
+
+def test_a_run_goes_on_with_the_inputs_that_it_began_with(home: Project) -> None:
+    def train(n: int) -> int:
+        if n == 2 and not home.exists("again"):
+            home.write_bytes("again", b"")
+            raise KeyboardInterrupt
+        return n
+
+    given = {"one": "Resources/one.txt"}
+    with pytest.raises(RunInterrupted) as stopped:
+        run(home, train, given)
+    run_id = stopped.value.run_id
+    home.write_bytes("Resources/two.txt", b"two")
+    others = [
+        (None, "the input 'one' is another: .*one.txt, now none"),
+        ({"one": "Resources/two.txt"}, "the input 'one' is another: .*one.txt, now .*two.txt"),
+        ({**given, "more": "Resources/two.txt"}, "the input 'more' is another: none, now .*two.txt"),
+    ]
+    for inputs, message in others:
+        with pytest.raises(InvalidArguments, match=message):
+            run(home, train, inputs, resume=run_id)
+    begun = run(home, train, {"one": "Resources/two.txt"}, resume="auto")
+    assert begun.run_id != run_id, "went on with a run of other data"
+    assert run(home, train, given, resume="auto").run_id == run_id
+    home.write_bytes("Resources/one.txt", b"changed")
+    with pytest.raises(InvalidArguments, match=r"the input 'one' is another: .*one.txt, now .* with other content"):
+        run(home, train, given, resume=run_id)
+    assert run(home, train, given, resume=run_id, force=True).run_id == run_id

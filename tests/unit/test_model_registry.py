@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from servers import MlflowServer, free_port, mlflow_client, read_mlflow, until, whole_run
 
-from hopslite import model, track
+from hopslite import experiment, model, track
 from hopslite.store import Project
 from hopslite.track._deliver import Delivery
 from hopslite.track._tracker import Context
@@ -145,6 +145,20 @@ def test_the_mlflow_run_of_its_trial(project: str, use: Any, saved: Path, databa
         known = read_mlflow(database)
         assert found.run_id == known[trial if trial in known else None].info.run_id
         assert (found.tags["hopslite.run_id"], found.tags["hopslite.trial_id"]) == (run_id, trial)
+
+
+def test_a_trial_uses_the_mlflow_of_its_run(use: Any, saved: Path, database: str, tmp_path: Path) -> None:
+    def train() -> None:
+        model.export(saved, "inside")
+
+    other = f"sqlite:///{tmp_path}/other.db"
+    use(other)
+    experiment.launch(train, tracking_uri="off", pool="inline", display=False)
+    assert not (tmp_path / "other.db").exists()
+    use("off")
+    experiment.launch(train, tracking_uri=database, pool="inline", display=False)
+    (found,) = versions(database, "inside").values()
+    assert found.tags["hopslite.version"] == "2"
 
 
 def test_a_server_gets_a_copy_of_what_is_only_on_this_machine(use: Any, saved: Path, server: MlflowServer) -> None:

@@ -294,6 +294,7 @@ class TestUnfinished:
             "verb": "random_search",
             "function": json.loads(json.dumps(describe(train))),
             "space": SPACE,
+            "inputs": {},
         }
         return unfinished(project, **{**call, **changes})
 
