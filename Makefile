@@ -30,7 +30,7 @@ test test-matrix bench: export MLFLOW_DISABLE_TELEMETRY = true
 test test-matrix bench: export TF_CPP_MIN_LOG_LEVEL = 2
 
 test: java $(DEV)
-	@$(VENV)/bin/python -m pytest $(or $(ARGS),-n 2)
+	@$(VENV)/bin/python -m pytest $(or $(ARGS),-n 3)
 
 check: $(DEV)
 	$(VENV)/bin/ruff format --check .
