@@ -119,7 +119,7 @@ def best(
     home = Project(Settings.load(project=project).project)
     wanted = _direction(direction)
     outputs: set[str] = set()
-    found = list(_read(home, name, metric, outputs))
+    found = list(_read(home, name, metric, wanted, outputs))
     if metric is None:
         _check_one_metric(name, found)
     chosen = wanted or _common_direction(name, metric, found)
@@ -138,7 +138,9 @@ def _direction(given: Any) -> Direction | None:
     return Direction(str(given).upper())
 
 
-def _read(project: Project, name: str, metric: str | None, outputs: set[str]) -> Iterator[_Found]:
+def _read(
+    project: Project, name: str, metric: str | None, wanted: Direction | None, outputs: set[str]
+) -> Iterator[_Found]:
     """What there is in each run, the newest first; `outputs` gets the names of all numbers that trials returned."""
     runs = project.runs_named(name)
     is_any = False
@@ -149,13 +151,13 @@ def _read(project: Project, name: str, metric: str | None, outputs: set[str]) ->
         needed = [
             run_id
             for run_id, record in zip(run_ids, records, strict=True)
-            if record is not None and _is_over(record) and _key(record, metric)
+            if record is not None and _is_over(record) and _key(record, metric, wanted)
         ]
         texts = project.read_many([f"Experiments/{run_id}/.summary.json" for run_id in needed])
         summaries = {run_id: record_of(text) for run_id, text in zip(needed, texts, strict=True)}
         for run_id, record in zip(run_ids, records, strict=True):
             try:
-                yield from _look(project, run_id, record, summaries.get(run_id), metric, outputs)
+                yield from _look(project, run_id, record, summaries.get(run_id), metric, wanted, outputs)
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # whatever damage leads to
                 log.warning("run %s of %r is passed over: its record is damaged (%s)", run_id, name, error)
     if not is_any:
@@ -182,10 +184,11 @@ def _look(
     record: dict[str, Any] | None,
     summary: dict[str, Any] | None,
     metric: str | None,
+    wanted: Direction | None,
     outputs: set[str],
 ) -> Iterator[_Found]:
     """The run's trials that have the metric; nothing when none has."""
-    if record is not None and _is_over(record) and _key(record, metric) is None:
+    if record is not None and _is_over(record) and _key(record, metric, wanted) is None:
         if _is_number(record["metric"]):
             yield _Found(run_id, record, None, [float(record["metric"])])
         return
@@ -204,17 +207,20 @@ def _look(
                 yield _Found(run_id, record, None, values, past)
             return
         rows = [result.outputs or {} for result in results.values()]
-    key = _key(record, metric)
+    key = _key(record, metric, wanted)
     outputs |= _names(rows)
     numbers = [float(row[key]) for row in rows if key is not None and _is_number(row.get(key))]
     if numbers:
         yield _Found(run_id, record, key, numbers, past, _is_own(record, key, rows))
 
 
-def _key(record: Mapping[str, Any], metric: str | None) -> str | None:
+def _key(record: Mapping[str, Any], metric: str | None, wanted: Direction | None) -> str | None:
     """The output that is looked for; None: the record itself says what the best trial's metric is."""
-    if metric is not None or record.get("best_trial") is not None:
+    if metric is not None:
         return metric
+    if record.get("best_trial") is not None:
+        is_other = wanted is not None and record.get("direction") not in (wanted, None)
+        return str(record.get("optimization_key") or "metric") if is_other else None
     key = record.get("optimization_key")  # of `launch`, which has no best trial
     return str(key) if key is not None else None
 

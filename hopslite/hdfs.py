@@ -9,6 +9,7 @@ hdfs.copy_to_hdfs("confusion.png", "Resources/plots", overwrite=True)
 ```
 
 A path is one of these, and `a//b` is `a/b` in all of them:
+
 - relative, `Resources/x`: in the project (`project=`, `HOPSLITE_PROJECT` or `hopslite.toml`; in a trial, its run's).
   `..` cannot lead out of it. With the argument `project="demo"` it is in the project of that name beside this one.
 - a URL, `s3://bucket/x`: as it is.
@@ -120,8 +121,9 @@ def project_path(project: str | None = None, exclude_nn_addr: bool = False) -> s
     """The project directory, with a `/` at the end, so that the path of something in it can be appended.
 
     Args:
-        project: the name of a project beside this one; default: this one. exclude_nn_addr: leave out scheme and
-        address: `/Projects/demo/` instead of `hdfs://10.0.2.15:8020/Projects/demo/`.
+        project: the name of a project beside this one; default: this one.
+        exclude_nn_addr: leave out scheme and address: `/Projects/demo/` instead of
+            `hdfs://10.0.2.15:8020/Projects/demo/`.
 
     >>> project_path() + "Resources/train.tfrecords" == abs_path("Resources/train.tfrecords")
     True

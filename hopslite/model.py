@@ -272,6 +272,11 @@ def download_model(
     models, record = _look_up("download_model", name, version, project_name)
     given = os.fspath(local_path) if local_path is not None else os.path.join(record["name"], str(record["version"]))
     target = os.path.abspath(given)
+    if any(_is_in(place, target) for place in (os.getcwd(), os.path.expanduser("~"))):
+        raise InvalidArguments(
+            "model.download_model()",
+            [f"local_path={given!r} would replace {target} as a whole, which holds more; name a directory of its own"],
+        )
     if os.path.lexists(target):
         if os.path.isdir(target) and not differences(target, record["files"], exact=True):
             return target
@@ -283,6 +288,11 @@ def download_model(
             )
     models.fetch(record, target)
     return target
+
+
+def _is_in(path: str, folder: str) -> bool:
+    path, folder = os.path.realpath(path), os.path.realpath(folder)
+    return os.path.commonpath([path, folder]) == folder
 
 
 def _look_up(verb: str, name: Any, version: Any, project: str | None) -> tuple[Models, dict[str, Any]]:

@@ -13,17 +13,15 @@ from ..store._entry import remove_tree
 from ..store._found import AlreadyThere, Found, NotThere, Tree, list_tree, look, told
 from ..store.cache import fetch_from, link
 from ..store.filesystems import is_local
-from ..store.transfer import Bar, beside, download, download_tree, upload_files
+from ..store.manifest import local_tree
+from ..store.transfer import Bar, beside, download, download_tree, remove_at, upload_files
 from .install import (
     copy_file,
     copy_tree,
     found_at,
     install,
-    is_s3,
-    local_tree,
     make_parents,
     put_tree,
-    remove_markers,
     renames,
 )
 from .listing import list_place
@@ -68,7 +66,7 @@ def _upload(place: Place, local: str) -> None:
 def _refuse_folder(place: Place) -> None:
     found = found_at(place)
     if found is not None and found.is_folder:
-        raise AlreadyThere(f"{place.url} is a directory; choose another name for the file")
+        raise AlreadyThere(f"{place.url} is a directory; delete it first, or choose another name for the file")
 
 
 def to_local(place: Place, local_path: str, overwrite: bool) -> str:
@@ -140,14 +138,18 @@ def to_store(local: str, place: Place, into: bool, overwrite: bool) -> str:
     if not os.path.exists(local):
         raise NotThere(f"there is no local file or directory {local}")
     target = _target(place, os.path.basename(local), into)
+    _put(local, target, overwrite)
+    return target.url
+
+
+def _put(local: str, target: Place, overwrite: bool) -> None:
     _check_free(target, overwrite)
     if os.path.isdir(local):
         files, folders = local_tree(local)
         install(target, files, lambda root: put_tree(target.fs, files, folders, root))
     else:
-        _clear_folder(target)
+        _refuse_folder(target)
         _upload(target, local)
-    return target.url
 
 
 def copy(source: Place, place: Place, overwrite: bool) -> None:
@@ -163,12 +165,12 @@ def copy(source: Place, place: Place, overwrite: bool) -> None:
         with tempfile.TemporaryDirectory(prefix="hopslite-") as folder:
             local = os.path.join(folder, source.name)
             (download_tree if found.is_folder else download)(source.fs, source.path, local)
-            to_store(local, target, False, overwrite)
+            _put(local, target, overwrite)
     elif found.is_folder:
         tree = list_tree(source.fs, source.path)
         install(target, tree.files, lambda root: copy_tree(source.fs, tree, root))
     else:
-        _clear_folder(target)
+        _refuse_folder(target)
         make_parents(target)
         copy_file(source.fs, source.path, target.path)
 
@@ -193,8 +195,10 @@ def move_to(source: Place, place: Place, into: bool) -> None:
 
 def remove(place: Place, recursive: bool) -> None:
     """As `hdfs.delete`."""
-    if place.url == resolve("").url:
-        raise InvalidArguments("delete", [f"{place.url} is the project itself; name what is to be deleted in it"])
+    project = resolve("").url
+    if f"{project}/".startswith(f"{place.url.rstrip('/')}/"):
+        what = "is the project itself" if place.url == project else f"holds the project, {project}"
+        raise InvalidArguments("delete", [f"{place.url} {what}; name what is to be deleted in it"])
     found = look(place.fs, place.path)
     with told(place.fs, place.path):
         place.fs.invalidate_cache(place.path)
@@ -206,9 +210,7 @@ def remove(place: Place, recursive: bool) -> None:
         if not found.is_folder:
             place.fs.rm_file(place.path)
             return
-        folders = list_tree(place.fs, place.path).folders if is_s3(place) else ()
-        place.fs.rm(place.path, recursive=True)
-        remove_markers(place, folders)
+        remove_at(place.fs, place.path)
 
 
 def _target(place: Place, name: str, into: bool = False) -> Place:
@@ -223,10 +225,3 @@ def _target(place: Place, name: str, into: bool = False) -> Place:
 def _check_free(target: Place, overwrite: bool) -> None:
     if not overwrite and found_at(target) is not None:
         raise AlreadyThere(f"{target.url} is there already; overwrite=True replaces it")
-
-
-def _clear_folder(target: Place) -> None:
-    """Remove the directory that a file is to replace."""
-    found = found_at(target)
-    if found is not None and found.is_folder:
-        remove(target, True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import posixpath
 import secrets
 from collections.abc import Callable, Iterable, Mapping
@@ -21,11 +20,9 @@ __all__ = [
     "found_at",
     "install",
     "is_s3",
-    "local_tree",
     "make_folder",
     "make_parents",
     "put_tree",
-    "remove_markers",
     "renames",
 ]
 
@@ -50,30 +47,6 @@ def make_folder(place: Place) -> None:
     with told(place.fs, place.path):
         if not _make_marker(place):
             place.fs.makedirs(place.path, exist_ok=True)
-
-
-def remove_markers(place: Place, folders: Iterable[str]) -> None:
-    """Remove the objects that stand for directories from an S3 directory of which all else is removed.
-
-    Args:
-        folders: the directories that were in it. SeaweedFS keeps those in which a file was, without an object.
-    """
-    if not is_s3(place):
-        return
-    bucket, _, key = place.path.partition("/")
-    more: dict[str, Any] = {}
-    keys: list[str] = []
-    while True:
-        answer = place.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{key}/", **more)
-        keys += [each["Key"] for each in answer.get("Contents", []) if each["Key"].endswith("/")]
-        if not answer.get("NextContinuationToken"):
-            break
-        more = {"ContinuationToken": answer["NextContinuationToken"]}
-    for each in sorted(
-        {*keys, f"{key}/", *(f"{key}/{folder}/" for folder in folders)}, reverse=True
-    ):  # the innermost first
-        place.fs.call_s3("delete_object", Bucket=bucket, Key=each)
-    place.fs.invalidate_cache(place.path)
 
 
 def _make_marker(place: Place) -> bool:
@@ -123,7 +96,12 @@ def install(target: Place, names: Iterable[str], fill: Callable[[str], None]) ->
             fill(f"{hidden}.tmp")
             if old is not None:
                 target.fs.mv(target.path, f"{hidden}.old")
-            target.fs.mv(f"{hidden}.tmp", target.path)
+            try:
+                target.fs.mv(f"{hidden}.tmp", target.path)
+            except BaseException:
+                if old is not None:
+                    target.fs.mv(f"{hidden}.old", target.path)
+                raise
         except BaseException:
             with contextlib.suppress(Exception):  # what went wrong is what is told
                 target.fs.rm(f"{hidden}.tmp", recursive=True)
@@ -136,22 +114,6 @@ def make_parents(place: Place) -> None:
     if is_local(place.fs) or place.fs.protocol in ("hdfs", "viewfs") or has_folders(place.fs):
         with told(place.fs, place.path):
             place.fs.makedirs(posixpath.dirname(place.path), exist_ok=True)
-
-
-def local_tree(folder: str) -> tuple[dict[str, str], list[str]]:
-    """The files below a local directory, those behind links too, by their names in it; and the names of its folders."""
-    files, folders = {}, []
-    for inside, names_of_folders, names in os.walk(folder, followlinks=True):
-        real = f"{os.path.realpath(inside)}{os.sep}"
-        loops = [
-            each for each in names_of_folders if real.startswith(f"{os.path.realpath(f'{inside}/{each}')}{os.sep}")
-        ]
-        for each in loops:  # a link to a directory that it is in
-            names_of_folders.remove(each)
-        relative = os.path.relpath(inside, folder)
-        folders += [os.path.normpath(os.path.join(relative, name)) for name in names_of_folders]
-        files.update({os.path.normpath(os.path.join(relative, name)): os.path.join(inside, name) for name in names})
-    return files, folders
 
 
 def put_tree(fs: Any, files: Mapping[str, str], folders: Iterable[str], root: str) -> None:

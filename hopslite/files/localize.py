@@ -34,11 +34,15 @@ class Localized(Sequence[str]):
         self._urls, self._ahead, self._keep = list(urls), ahead, keep
         if keep is not None:
             self._ahead = min(ahead, keep - 1)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._pid = os.getpid()
         self._asked: dict[int, Future[str]] = {}
         self._lock = threading.Lock()
-        self._folder = tempfile.mkdtemp(prefix="hopslite-") if keep is not None else None
+        self._folder = tempfile.mkdtemp(prefix="hopslite-") if self._keep is not None else None
         if self._folder is not None:
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            weakref.finalize(self, _remove, self._folder, self._pid)
 
     def __repr__(self) -> str:
         return f"<{len(self)} files, {sum(each.done() for each in self._asked.values())} of them downloaded>"
@@ -58,6 +62,8 @@ class Localized(Sequence[str]):
         if isinstance(index, slice):
             return [self[each] for each in range(len(self))[index]]
         first = range(len(self))[index]
+        if os.getpid() != self._pid:  # forked, without the threads that download
+            self._begin_anew()
         with self._lock:
             self._drop(first)
             for each in range(first, min(first + self._ahead + 1, len(self))):
@@ -102,3 +108,8 @@ class Localized(Sequence[str]):
             if index < before or index > first + self._ahead:
                 self._asked.pop(index)
                 shutil.rmtree(os.path.join(self._folder, str(index)), ignore_errors=True)
+
+
+def _remove(folder: str, pid: int) -> None:
+    if os.getpid() == pid:  # a process that was forked has it in view only
+        shutil.rmtree(folder, ignore_errors=True)

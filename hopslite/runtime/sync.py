@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import stat
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from .._trial import Spec
 from ..store import RunDir
@@ -32,16 +33,18 @@ class Mirror:
     """Keeps remote directories as local ones are; one of a trial and its attempt.
 
     Logs and event files are copied as they grow. Any other file is copied once it has not changed for a second, so that
-    no half-written checkpoint is found after a crash, the oldest first, so that an index comes after what it lists.
-    What is deleted locally after it was copied is deleted there, too.
+    no half-written checkpoint is found after a crash. What is deleted locally after it was copied is deleted there as
+    well.
 
     Args:
         folders: the remote directory of each local one.
         interval: seconds between two looks for changes.
+        ordered: those of the folders in which a file is copied only when all older ones have arrived, so that an index
+            comes after what it lists.
     """
 
-    def __init__(self, folders: Mapping[str, RunDir], interval: float) -> None:
-        self._folders, self._interval = folders, interval
+    def __init__(self, folders: Mapping[str, RunDir], interval: float, ordered: Collection[str] = ()) -> None:
+        self._folders, self._interval, self._ordered = folders, interval, ordered
         self._copied: dict[str, dict[str, _Mark]] = {folder: {} for folder in folders}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="hopslite-sync", daemon=True)
@@ -93,19 +96,33 @@ class Mirror:
                 log.debug("what a trial has written could not be copied yet: %s", error)
 
     def _copy(self, complete: bool) -> None:
-        settled = time.time_ns() - int(SETTLED_SECONDS * 1e9)
+        failure: OSError | None = None
         for folder, remote in self._folders.items():
             if not os.path.isdir(folder):
                 continue  # none was made, or it was removed as a whole, which says nothing of what was copied
-            copied, found = self._copied[folder], dict(_files(folder))
-            changed = [
-                name
-                for name, mark in sorted(found.items(), key=lambda item: item[1][1])
-                if copied.get(name) != mark and (complete or mark[1] < settled or _grows(name))
-            ]
-            if changed:
-                remote.upload({os.path.join(folder, name): name for name in changed})
-                copied.update({name: found[name] for name in changed})
+            try:
+                self._copy_folder(folder, remote, complete)
+            except OSError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def _copy_folder(self, folder: str, remote: RunDir, complete: bool) -> None:
+        settled = time.time_ns() - int(SETTLED_SECONDS * 1e9)
+        copied, found = self._copied[folder], dict(_files(folder))
+        changed = [
+            name
+            for name, mark in sorted(found.items(), key=lambda item: item[1][1])
+            if copied.get(name) != mark and (complete or mark[1] < settled or _grows(name))
+        ]
+        names = {os.path.join(folder, name): name for name in changed}
+
+        def done(local: str) -> None:
+            copied[names[local]] = found[names[local]]
+
+        try:
+            remote.upload(names, done, in_order=folder in self._ordered)
+        finally:
             if gone := copied.keys() - found.keys():
                 remote.remove(sorted(gone))
                 for name in gone:
@@ -123,7 +140,7 @@ def mirrored(spec: Spec, run: RunDir, directory: str, scratch: str, interval: fl
     if run.is_local:
         return kept.url, None
     checkpoints = os.path.join(scratch, "checkpoints")
-    mirror = Mirror({directory: run, checkpoints: kept}, interval)
+    mirror = Mirror({directory: run, checkpoints: kept}, interval, ordered=[checkpoints])
     if spec.attempt or spec.checkpoints:
         mirror.fetch(checkpoints)
     mirror.start()
@@ -141,4 +158,5 @@ def _files(folder: str) -> Iterator[tuple[str, _Mark]]:
             path = os.path.join(place, name)
             with contextlib.suppress(OSError):  # it has just been removed, or is a link to nowhere
                 status = os.stat(path)
-                yield os.path.relpath(path, folder), (status.st_size, status.st_mtime_ns, status.st_ino)
+                if stat.S_ISREG(status.st_mode):  # reading a pipe would never end
+                    yield os.path.relpath(path, folder), (status.st_size, status.st_mtime_ns, status.st_ino)

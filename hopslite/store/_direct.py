@@ -27,6 +27,7 @@ __all__ = ["Direct", "direct", "is_hdfs"]
 CONNECT_SECONDS, WAIT_SECONDS = 5.0, 30.0
 CONNECTIONS = 32
 READ = 1 << 20
+ENCRYPTION = "x-amz-server-side-encryption"
 FAILURES = 3  # after which it is not tried any more
 STRETCH = 128 << 20  # of a large file on HDFS, which sends it as a stream; more than two at once are no faster
 STREAMS = 2
@@ -35,11 +36,13 @@ STREAMS = 2
 class Direct(Protocol):
     """Reads quickly where it can. Safe from many threads; close it in the end.
 
-    `piece` is how much of a large file to ask for at once, and `streams` how many pieces at a time; None: any.
+    `piece` is how much of a large file to ask for at once, and `streams` how many pieces at a time; None: any. With
+    `is_encrypted`, what the store gives out as the MD5 of a file is none.
     """
 
     piece: int | None
     streams: int | None
+    is_encrypted: bool
 
     def get_all(self, files: Sequence[Found]) -> list[bytes | None]:
         """The contents of several files; None for those that cannot be had this way."""
@@ -71,6 +74,7 @@ def is_hdfs(fs: AbstractFileSystem) -> bool:
 class _Never:
     piece: int | None = None
     streams: int | None = None
+    is_encrypted = False
 
     def get_all(self, files: Sequence[Found]) -> list[bytes | None]:
         return [None] * len(files)
@@ -89,6 +93,7 @@ class _Signed:
     streams: int | None = None
 
     def __init__(self, fs: AbstractFileSystem) -> None:
+        self.is_encrypted = False
         self._fs = fs
         self._failures = 0
         self._session: Any = None
@@ -107,12 +112,20 @@ class _Signed:
         return found
 
     def copy(self, path: str, begin: int, end: int, file: int, is_unwanted: Callable[[], bool]) -> int | None:
+        own = os.dup(file)  # of the coroutine that is waited for, which may go on when nobody does any more
+
         def write(at: int, data: bytes) -> None:
             if is_unwanted():
                 raise InterruptedError
-            write_at(file, at, data)
+            write_at(own, at, data)
 
-        count: int | None = sync(self._fs.loop, self._receive, path, begin, end, write)
+        async def receive() -> int | None:
+            try:
+                return await self._receive(path, begin, end, write)
+            finally:
+                os.close(own)
+
+        count: int | None = sync(self._fs.loop, receive)
         return count
 
     async def _receive(self, path: str, begin: int, end: int, take: Callable[[int, bytes], None]) -> int | None:
@@ -121,11 +134,16 @@ class _Signed:
         try:
             import yarl
 
-            url, headers = await self._signed(path, {"Range": f"bytes={begin}-{end - 1}"})
-            async with self._connected(url).get(yarl.URL(url, encoded=True), headers=headers) as answer:
+            headers = {"Range": f"bytes={begin}-{end - 1}", "Accept-Encoding": "identity"}
+            url, headers = await self._signed(path, headers)
+            session = self._connected(url)
+            async with session.get(yarl.URL(url, encoded=True), headers=headers, allow_redirects=False) as answer:
                 if answer.status == 206:
+                    self.is_encrypted |= answer.headers.get(ENCRYPTION, "").startswith("aws:kms")
                     at = begin
                     async for data in answer.content.iter_any():
+                        if at + len(data) > end:
+                            raise ValueError("more than was asked for")
                         take(at, data)
                         at += len(data)
                     if at == end:
@@ -143,7 +161,7 @@ class _Signed:
         bucket, _, key = path.partition("/")
         if bucket not in self._buckets:
             example, _, signature = (await self._fs._url(f"{bucket}/key")).partition("?")
-            region = parse_qs(signature)["X-Amz-Credential"][0].split("/")[2]
+            region = parse_qs(signature)["X-Amz-Credential"][0].split("/")[-3]
             self._buckets[bucket] = example.removesuffix("key"), region
         address, region = self._buckets[bucket]
         request = AWSRequest("GET", address + quote(key, safe="/~"), headers)
@@ -159,6 +177,7 @@ class _Signed:
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=_trust() if url.startswith("https:") else True),
                 timeout=aiohttp.ClientTimeout(None, sock_connect=CONNECT_SECONDS, sock_read=WAIT_SECONDS),
                 read_bufsize=READ,
+                auto_decompress=False,  # an object is its bytes, whatever their encoding is called
             )
         return self._session
 
@@ -170,6 +189,7 @@ class _Signed:
 class _Hdfs:
     piece: int | None = STRETCH
     streams: int | None = STREAMS
+    is_encrypted = False
 
     def __init__(self, fs: AbstractFileSystem) -> None:
         self._fs = fs

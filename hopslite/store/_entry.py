@@ -15,7 +15,7 @@ from .transfer import beside, put_local
 
 __all__ = ["Entry", "is_cached", "link", "make_read_only", "remove_tree"]
 
-RECORD = "entry.json"
+RECORD, CONTENT = "entry.json", "content"
 
 
 class Entry:
@@ -29,7 +29,7 @@ class Entry:
         try:
             with open(os.path.join(self.path, RECORD), encoding="utf-8") as file:
                 record = json.load(file)
-            content = os.path.join(self.path, record["content"])
+            content = os.path.join(self.path, CONTENT, record["content"])
             if dict(_stamps(content)) != record["files"]:
                 return None
             os.utime(f"{self.path}.lock")
@@ -47,7 +47,8 @@ class Entry:
         remove_tree(partial)  # of a process that was killed
         try:
             os.mkdir(partial, 0o700)
-            content = fill(os.path.join(partial, name))
+            os.mkdir(os.path.join(partial, CONTENT))
+            content = fill(os.path.join(partial, CONTENT, name))
             make_read_only(content)
             record: dict[str, Any] = {"url": url, "content": os.path.basename(content)}
             record["files"] = dict(_stamps(content))
@@ -61,7 +62,7 @@ class Entry:
         except BaseException:
             remove_tree(partial)
             raise
-        return os.path.join(self.path, os.path.basename(content))
+        return os.path.join(self.path, CONTENT, os.path.basename(content))
 
 
 def make_read_only(path: str) -> None:

@@ -135,11 +135,17 @@ class _Round:
                     opened.callback(pieces.close)
                     large.append(pieces)
                     jobs += [functools.partial(self._piece, pieces, *each) for each in pieces.ranges()]
-            return {**self._do(jobs), **{pieces.local: pieces.got() for pieces in large}}
+            got = {**self._do(jobs), **{pieces.local: pieces.got() for pieces in large}}
+        if self._direct.is_encrypted:
+            got = {local: Got(each.size, "") for local, each in got.items()}
+        return got
 
     def _do(self, jobs: Sequence[Callable[[], dict[str, Got]]]) -> dict[str, Got]:
         if len(jobs) == 1:
-            return jobs[0]()
+            try:
+                return jobs[0]()
+            finally:
+                self._stop.set()
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="hopslite-download") as threads:
             begun = [threads.submit(job) for job in jobs]
             try:

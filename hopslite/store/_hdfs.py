@@ -10,13 +10,12 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from fsspec.callbacks import DEFAULT_CALLBACK
 from hdfs_native import Client, WriteOptions
 from hdfs_native.fsspec import BaseFileSystem
 
-__all__ = ["Hdfs", "open_hdfs"]
+__all__ = ["Hdfs", "address_of", "open_hdfs"]
 
 PIECE = 8 << 20
 READ = 32 << 20
@@ -29,9 +28,15 @@ _REMOTE = re.compile(r'RPCError\("([\w.$]+)", "(.*)', re.DOTALL)
 
 def open_hdfs(url: str) -> tuple[Hdfs, str]:
     scheme, _, rest = url.partition("://")
-    address = urlsplit(f"//{rest.partition('/')[0]}")
     kind = ViewFs if scheme == "viewfs" else Hdfs
-    return kind(address.hostname, address.port), kind._strip_protocol(url)
+    return kind(*address_of(rest)), kind._strip_protocol(url)
+
+
+def address_of(rest: str) -> tuple[str | None, int | None]:
+    """Host and port of a URL without its scheme; the host may be a name service's, in which large letters count."""
+    found = re.fullmatch(r"(?:[^/]*@)?([^/]*?)(?::([0-9]+))?(?:/.*)?", rest, re.DOTALL)
+    assert found is not None
+    return found[1] or None, int(found[2]) if found[2] else None
 
 
 class Hdfs(BaseFileSystem):  # type: ignore[misc]

@@ -183,7 +183,12 @@ def _locked(path: str, *, exclusive: bool) -> Iterator[None]:
                 yield
                 return
         finally:
-            os.close(lock)
+            _release(lock)
+
+
+def _release(lock: int) -> None:
+    fcntl.flock(lock, fcntl.LOCK_UN)  # a process that was forked meanwhile has it open, too
+    os.close(lock)
 
 
 def _is_still(lock: int, path: str) -> bool:
@@ -208,4 +213,4 @@ def _remove_unused(root: str, now: Callable[[], float] = time.time) -> None:
                         remove_tree(left)
                     os.unlink(path)
             finally:
-                os.close(file)
+                _release(file)

@@ -32,7 +32,10 @@ __all__ = [
     "without_credentials",
 ]
 
-_USER_INFO = re.compile(r"(?<=://)[^/\s]+@")
+_USER_INFO = re.compile(
+    r"(?<![a-z])(?!abfss?://[^:/\s]+@)([a-z][a-z0-9+.-]*://)[^/\s]+@", re.I
+)  # abfs: a container's name
+_SIGNATURE = re.compile(r"(?<![a-z])(https?://[^\s?#]+)\?[^\s]*", re.I)
 # What each kind of URL needs, by scheme: a package, and how it is installed.
 PACKAGES = {
     "hdfs": ("hdfs_native", 'pip install "hopslite[hdfs]"'),
@@ -103,8 +106,8 @@ def is_local(fs: AbstractFileSystem) -> bool:
 
 
 def without_credentials(text: str) -> str:
-    """A URL, or a text with URLs in it, without users' names and passwords."""
-    return _USER_INFO.sub("", text)
+    """A URL, or a text with URLs in it, without users' names and passwords, and without what may be a signature."""
+    return _SIGNATURE.sub(r"\1", _USER_INFO.sub(r"\1", text))
 
 
 def access_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -131,7 +134,9 @@ def errors_of(where: str) -> Iterator[None]:
         if isinstance(error, StoreError) or error.filename is not None or where in str(error):
             raise
         kind = next((kind for kind in KINDS if isinstance(error, kind)), StoreError)
-        raise kind(without_credentials(f"{where}: {_brief(error)}")) from error
+        told = kind(without_credentials(f"{where}: {_brief(error)}"))
+        told.errno = error.errno
+        raise told from error
     except Exception as error:  # each file system has exceptions of its own
         raise StoreError(without_credentials(f"{where}: {_brief(error)}")) from error
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import StoreError
 
-__all__ = ["LocalFile", "changed", "differences", "read_files"]
+__all__ = ["LocalFile", "changed", "differences", "local_tree", "read_files"]
 
 PIECE = 4 << 20
 
@@ -36,7 +36,7 @@ def read_files(path: str) -> dict[str, LocalFile]:
     """
     if os.path.isfile(path):
         return {os.path.basename(path): _read(path)}
-    return {name: _read(where) for name, where in sorted(_walk(path).items())}
+    return {name: _read(where) for name, where in sorted(local_tree(path)[0].items())}
 
 
 def changed(files: Mapping[str, LocalFile]) -> list[str]:
@@ -50,7 +50,7 @@ def differences(folder: str, expected: Mapping[str, Any], exact: bool = False) -
     Args:
         exact: whether other files than these count as differences.
     """
-    there = _walk(folder)
+    there = local_tree(folder)[0]
     found = [f"{name} is missing" for name in expected if name not in there]
     if exact:
         found += [f"{name} does not belong to it" for name in sorted(there.keys() - expected.keys())]
@@ -65,20 +65,25 @@ def differences(folder: str, expected: Mapping[str, Any], exact: bool = False) -
     return found
 
 
-def _walk(folder: str) -> dict[str, str]:
-    """The paths of what is in a directory and is no directory, by name."""
-    found: dict[str, str] = {}
-    seen: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:  # a link to a folder that it is in
-            folders.clear()
-            continue
-        seen.add(real)
-        for name in names:
-            path = os.path.join(parent, name)
-            found[os.path.relpath(path, folder).replace(os.sep, "/")] = path
-    return found
+def local_tree(folder: str) -> tuple[dict[str, str], list[str]]:
+    """The files below a local directory, those behind links too, by their names in it; and the names of its folders.
+
+    A link to a directory that it is in is left out.
+    """
+    files: dict[str, str] = {}
+    folders: list[str] = []
+
+    def visit(path: str, inside: str, above: frozenset[str]) -> None:
+        for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
+            name = f"{inside}{entry.name}"
+            if not entry.is_dir():
+                files[name] = entry.path
+            elif (real := os.path.realpath(entry.path)) not in above:
+                folders.append(name)
+                visit(entry.path, f"{name}/", above | {real})
+
+    visit(folder, "", frozenset([os.path.realpath(folder)]))
+    return files, folders
 
 
 def _read(path: str) -> LocalFile:

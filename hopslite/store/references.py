@@ -12,7 +12,7 @@ from ..errors import StoreError
 from .filesystems import without_credentials
 from .rundir import Project, RunDir, _as_folder
 
-__all__ = ["RUNS", "names_of_runs", "resolve"]
+__all__ = ["RUNS", "names_of_runs", "resolve", "run_id_of", "versions_of"]
 
 RUNS = "runs:/"
 VERSIONS = "Experiments/.versions"
@@ -51,9 +51,7 @@ def _in_run(project: Project, url: str) -> str:
 
 def _run_id(project: Project, url: str, name: str, version: str) -> str:
     for each in dict.fromkeys([name, urllib.parse.unquote(name)]):  # a name may hold a percent sign of its own
-        folder = f"{VERSIONS}/{_as_folder(each)}"
-        numbers = sorted(int(entry) for entry in project.list(folder) if entry.isdecimal())
-        if numbers:
+        if numbers := versions_of(project, each):
             break
     else:
         raise StoreError(f"{url}: there is no run named {name!r} in {project.shown}; {_nearest(project, name)}")
@@ -61,10 +59,20 @@ def _run_id(project: Project, url: str, name: str, version: str) -> str:
     if wanted not in numbers:
         given = f"there is no version {version!r}" if version else "a version is missing"
         raise StoreError(f"{url}: {given} of run {each!r}; versions: {_some([str(number) for number in numbers])}")
-    run_id = project.read_bytes(f"{folder}/{wanted}").decode(errors="replace").strip()
+    run_id = run_id_of(project, each, wanted or 0)
     if not project.exists(f"Experiments/{run_id}"):
         raise StoreError(f"{url}: the directory of that run, {run_id}, is gone from {project.shown}")
     return run_id
+
+
+def versions_of(project: Project, name: str) -> list[int]:
+    """The versions that there are of a run, sorted; those included whose directories are gone."""
+    return sorted(int(entry) for entry in project.list(f"{VERSIONS}/{_as_folder(name)}") if entry.isdecimal())
+
+
+def run_id_of(project: Project, name: str, version: int) -> str:
+    """The id of a version that there is."""
+    return project.read_bytes(f"{VERSIONS}/{_as_folder(name)}/{version}").decode(errors="replace").strip()
 
 
 def _check_there(run: RunDir, url: str, rest: list[str]) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from .._trial import json_safe
 from ..errors import StoreError
 from .filesystems import errors_of, is_local, open_url, without_credentials
-from .transfer import download_tree, upload_files
+from .transfer import download_tree, remove_at, upload_files
 
 __all__ = ["Project", "RunDir"]
 
@@ -97,10 +98,16 @@ class RunDir:
         except FileNotFoundError:
             return []
 
-    def upload(self, files: Mapping[str, str]) -> None:
-        """Copy local files to here; `files` has the name of each by its path. Each one appears whole."""
+    def upload(
+        self, files: Mapping[str, str], done: Callable[[str], None] = lambda _: None, in_order: bool = False
+    ) -> None:
+        """Copy local files to here; `files` has the name of each by its path. Each one appears whole.
+
+        Args:
+            done, in_order: as for `transfer.upload_files`.
+        """
         with self._failures_of(""):
-            upload_files(self.fs, [(local, self._at(name)) for local, name in files.items()])
+            upload_files(self.fs, [(local, self._at(name)) for local, name in files.items()], done, in_order)
 
     def download_to(self, folder: str) -> None:
         """Copy all that is here into a local folder that does not exist yet; nothing when there is nothing."""
@@ -170,6 +177,17 @@ class RunDir:
             return False
         return True
 
+    def remove_all(self) -> None:
+        """Remove the directory with all that is in it. What is interrupted can be done again: run.json goes last."""
+        if self.is_local:
+            folder, name = os.path.split(self._root)
+            gone = os.path.join(folder, f".deleted-{name}-{secrets.token_hex(4)}")
+            os.rename(self._root, gone)
+            shutil.rmtree(gone)
+            return
+        with self._failures_of(""):
+            remove_at(self.fs, self._root, last=self._at("run.json"))
+
     def _remove_if_empty(self) -> None:
         with contextlib.suppress(OSError), self._failures_of(""):
             self.fs.rmdir(self._root)
@@ -200,7 +218,7 @@ class Project(RunDir):
             run.makedirs(exist_ok=False)
             with contextlib.ExitStack() as undo:
                 undo.callback(run._remove_if_empty)
-                version = self._claim_version(name, run_id)
+                version = self.claim_version(name, run_id)
                 undo.pop_all()
             return run_id, version, run
         except (OSError, ValueError) as error:
@@ -209,7 +227,8 @@ class Project(RunDir):
                 "HOPSLITE_PROJECT or hopslite.toml"
             ) from error
 
-    def _claim_version(self, name: str, run_id: str) -> int:
+    def claim_version(self, name: str, run_id: str) -> int:
+        """The next version of a name, which is this run's from now on."""
         folder = f"Experiments/.versions/{_as_folder(name)}"
         self.makedirs(folder)
         taken = [int(entry) for entry in self.list(folder) if entry.isdigit()]

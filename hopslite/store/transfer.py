@@ -8,11 +8,12 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fsspec import AbstractFileSystem
+from fsspec.asyn import sync
 from fsspec.implementations.local import LocalFileSystem
 
 from ..errors import StoreError
@@ -20,9 +21,20 @@ from ._fetch import Progress, fetch_files, has_no_room
 from ._found import AlreadyThere, Found, NotAFile, NotThere, Tree, list_tree, look, shown, size_text, told
 from .filesystems import is_local
 
-__all__ = ["Bar", "beside", "check_room", "download", "download_tree", "has_folders", "put_local", "upload_files"]
+__all__ = [
+    "Bar",
+    "beside",
+    "check_room",
+    "download",
+    "download_tree",
+    "has_folders",
+    "put_local",
+    "remove_at",
+    "upload_files",
+]
 
 AT_ONCE = 16  # files that are uploaded at once
+S3_AT_ONCE = 1000  # objects that one request may delete
 LARGE = 64 << 20  # larger ones are uploaded one after the other, each in parts at once
 WORTH_A_BAR = 50_000_000
 WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
@@ -90,10 +102,20 @@ def download_tree(
         os.rename(partial, local)
 
 
-def upload_files(fs: AbstractFileSystem, pairs: Sequence[tuple[str, str]]) -> None:
-    """Copy local files to paths on a file system, many at once; each appears whole, and replaces what was there.
+def upload_files(
+    fs: AbstractFileSystem,
+    pairs: Sequence[tuple[str, str]],
+    done: Callable[[str], None] = lambda _: None,
+    in_order: bool = False,
+) -> None:
+    """Copy local files to paths on a file system; each appears whole, and replaces what was there.
 
-    The folders that they need are made. When one cannot be copied, the others still are.
+    The folders that they need are made.
+
+    Args:
+        done: is called with the local path of each file that has arrived.
+        in_order: a file is there before the next is begun, and none is after one that cannot be copied. Otherwise many
+            are copied at once, and all that can be.
 
     Raises:
         OSError: the first thing that went wrong.
@@ -102,15 +124,59 @@ def upload_files(fs: AbstractFileSystem, pairs: Sequence[tuple[str, str]]) -> No
         for folder in {os.path.dirname(remote) for _, remote in pairs}:
             with told(fs, folder):
                 fs.makedirs(folder, exist_ok=True)
-    small = [pair for pair in pairs if not os.path.exists(pair[0]) or os.path.getsize(pair[0]) <= LARGE]
-    large = [pair for pair in pairs if pair not in set(small)] if len(small) < len(pairs) else []
+    if in_order:
+        for pair in pairs:
+            _upload(fs, *pair, done)
+        return
+    small: list[tuple[str, str]] = []
+    large: list[tuple[str, str]] = []
+    for pair in pairs:
+        (large if os.path.exists(pair[0]) and os.path.getsize(pair[0]) > LARGE else small).append(pair)
+    failures: list[BaseException] = []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="hopslite-upload") as threads:
-        begun = [threads.submit(_upload, fs, *pair) for pair in small]
-        failures = [failure for pair in large if (failure := _failure(fs, pair)) is not None]
-    for each in begun:
-        each.result()
+        begun = [threads.submit(_upload, fs, *pair, done) for pair in small]
+        for pair in large:  # each of them in many parts at once
+            try:
+                _upload(fs, *pair, done)
+            except OSError as error:
+                failures.append(error)
+    failures += [failure for each in begun if (failure := each.exception()) is not None]
     for failure in failures:
         raise failure
+
+
+def remove_at(fs: AbstractFileSystem, path: str, last: str = "") -> None:
+    """Remove a directory with all that is in it, under just this name: `rm` takes `[` and `*` for a pattern.
+
+    Args:
+        last: the path of a file that is removed when all others are.
+    """
+    if is_local(fs) or fs.protocol in ("hdfs", "viewfs"):
+        fs.rm(path, recursive=True)
+        return
+    fs.invalidate_cache(path)
+    listed = fs.find(path, withdirs=True, detail=True)
+    files = [each for each, info in listed.items() if info["type"] != "directory"]
+    for some in ([each for each in files if each != last], [each for each in files if each == last]):
+        _remove_files(fs, some)
+    folders = {path, *(listed.keys() - set(files)), *(each.rpartition("/")[0] for each in files)}
+    for folder in sorted(folders, reverse=True):  # the innermost first
+        if has_folders(fs):
+            with contextlib.suppress(FileNotFoundError):
+                fs.rmdir(folder)
+        elif "s3" in fs.protocol:  # an empty object may stand for it, and SeaweedFS keeps it without one
+            bucket, _, key = folder.partition("/")
+            fs.call_s3("delete_object", Bucket=bucket, Key=f"{key}/")
+    fs.invalidate_cache(path)
+
+
+def _remove_files(fs: AbstractFileSystem, paths: Sequence[str]) -> None:
+    if "s3" in fs.protocol:
+        for first in range(0, len(paths), S3_AT_ONCE):
+            sync(fs.loop, fs._bulk_delete, paths[first : first + S3_AT_ONCE])
+        return
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="hopslite-remove") as threads:
+        list(threads.map(fs.rm_file, paths))
 
 
 def put_local(source: str, target: str) -> None:
@@ -207,17 +273,10 @@ def _now(fs: AbstractFileSystem, remote: str, files: Sequence[Found]) -> Mapping
     return {file.path: file for file in list_tree(fs, remote).files.values()}
 
 
-def _failure(fs: AbstractFileSystem, pair: tuple[str, str]) -> Exception | None:
-    try:
-        _upload(fs, *pair)
-    except OSError as error:
-        return error
-    return None
-
-
-def _upload(fs: AbstractFileSystem, local: str, remote: str) -> None:
+def _upload(fs: AbstractFileSystem, local: str, remote: str, done: Callable[[str], None]) -> None:
     with told(fs, remote):
         if is_local(fs):
             put_local(local, str(LocalFileSystem._strip_protocol(remote)))
         else:
             fs.put_file(local, remote)
+    done(local)

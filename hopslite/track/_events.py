@@ -30,7 +30,7 @@ class EventFiles:
             OSError: the run, or the local directory, does not answer; the next call goes on from there.
         """
         for name, size in self._run.sizes().items():
-            if "tfevents" in os.path.basename(name):
+            if "tfevents" in os.path.basename(name) and ".." not in name.split("/"):
                 self._append(name, size)
 
     def _append(self, name: str, size: int) -> None:

@@ -9,6 +9,7 @@ import signal
 import tarfile
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -338,7 +339,9 @@ def exports(depth: int) -> float:
 
 def test_models_exported_by_trials_are_in_mlflows_registry(local_cluster: Any, bucket: Any, tmp_path: Path) -> None:
     """Two at once get a version each; MLflow loads the best of them from S3 by itself."""
-    import mlflow.pyfunc
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own
+        import mlflow.pyfunc
     from sklearn.datasets import load_iris
 
     project, uri = bucket.fresh(), f"sqlite:///{tmp_path}/mlflow.db"
@@ -352,7 +355,9 @@ def test_models_exported_by_trials_are_in_mlflows_registry(local_cluster: Any, b
     [found] = [each for each in versions if each.tags["hopslite.version"] == str(best.version)]
     assert len(versions) == 2
     assert found.source == best.path
-    loaded = mlflow.pyfunc.load_model(found.source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own
+        loaded = mlflow.pyfunc.load_model(found.source)
     assert loaded.predict(load_iris().data[::30]).tolist() == [0, 0, 1, 1, 2]
 
 

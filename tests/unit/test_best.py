@@ -81,6 +81,8 @@ class TestOfAllRuns:
         assert (found.metric, found.value, found.direction) == ("accuracy", 0.75, Direction.MAX)
         assert run.best_trial is not None
         assert found.trial.id == run.best_trial.id == "0002"
+        worst = best("digits", direction="min")
+        assert (worst.value, worst.run_id, worst.direction) == (0.125, run.run_id, Direction.MIN)
         assert found.logdir == run.best_logdir
         assert found.params == {"x": 0.25}
         assert found.outputs == run.best_outputs

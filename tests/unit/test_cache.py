@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import io
 import json
@@ -500,3 +501,35 @@ def test_what_fetch_from_records_has_no_credentials(spark_dir: Path) -> None:
     fetch_from(Shy(), "/shy/x")
     (record,) = spark_dir.rglob("entry.json")
     assert json.loads(record.read_text())["url"] == "memory://host/shy/x"
+
+
+@pytest.mark.parametrize("name", ["entry.json", "content", "entry.json.tar"])
+def test_a_file_may_have_any_name(name: str, tmp_path: Path) -> None:
+    content = b"mine"
+    if name.endswith(".tar"):
+        (tmp_path / "x").write_bytes(content)
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            archive.add(tmp_path / "x", "x")
+        content = (tmp_path / "a.tar").read_bytes()
+    url = put(f"memory://{uuid.uuid4().hex}", {name: content})
+    for _ in range(2):
+        path = fetch(f"{url}/{name}", unpack=name.endswith(".tar"))
+        assert (Path(path, "x") if name.endswith(".tar") else Path(path)).read_bytes() == (
+            b"mine" if name.endswith(".tar") else content
+        )
+
+
+def test_a_process_that_was_forked_meanwhile_does_not_keep_the_lock(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.lock")
+    with cache._locked(path, exclusive=True):
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+            os._exit(0)
+    try:
+        lock = os.open(path, os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(lock)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

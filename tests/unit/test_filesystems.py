@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import socket
 import subprocess
@@ -357,6 +358,33 @@ class TestErrors:
             with pytest.raises(OSError, match="node") as caught, errors_of("webhdfs://joe:hunter2@node/x"):
                 raise kind("no http://joe:hunter2@node/y")
             assert "hunter2" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("given", "shown"),
+        [
+            ("abfs://container@account.dfs.core.windows.net/a", "abfs://container@account.dfs.core.windows.net/a"),
+            ("abfss://c@a/b", "abfss://c@a/b"),
+            ("abfs://user:word@a/b", "abfs://a/b"),
+            ("https://h/x.tar?X-Amz-Signature=abc", "https://h/x.tar"),
+            ("at http://u:p@h/x?sig=abc: no", "at http://h/x no"),
+            ("hdfs://a/b?c", "hdfs://a/b?c"),
+            ("s3://key:secret@bucket/x", "s3://bucket/x"),
+            ("two s3://k:s@b/x and postgresql://u:p@h/d", "two s3://b/x and postgresql://h/d"),
+        ],
+    )
+    def test_what_is_shown_of_a_url(self, given: str, shown: str) -> None:
+        assert without_credentials(given) == shown
+
+    def test_the_number_of_an_error_stays(self) -> None:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        with pytest.raises(OSError, match=r"there: .*No space left") as caught, errors_of("there"):
+            raise full
+        assert caught.value.errno == errno.ENOSPC
+
+    def test_a_name_service_keeps_its_letters(self) -> None:
+        assert _hdfs.address_of("ProdNS/a") == ("ProdNS", None)
+        assert _hdfs.address_of("Ann@Host:8020/a:1") == ("Host", 8020)
+        assert _hdfs.address_of("/a") == (None, None)
 
     def test_schemes(self) -> None:
         assert [scheme_of(url) for url in ("/a/b", "a", "file:///a", "s3://b/x", "C:\\a")] == [

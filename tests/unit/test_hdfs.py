@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat as modes
+import subprocess
 import sys
 import threading
 import time
@@ -280,6 +281,13 @@ class TestChanging:
                 hdfs.rmr(path)
         assert hdfs.load("x") == b"1"
 
+    def test_what_holds_the_project_is_not_deleted(self, store: str) -> None:
+        hdfs.dump("1", "Resources/x")
+        for above in (store.rpartition("/")[0], store.rpartition("/")[0].rpartition("/")[0]):
+            with pytest.raises(InvalidArguments, match="holds the project"):
+                hdfs.rmr(above)
+        assert hdfs.load("Resources/x") == b"1"
+
     def test_copying(self, store: str) -> None:
         hdfs.dump("1", "Resources/d/deep/x")
         hdfs.dump("2", "Resources/y")
@@ -300,6 +308,20 @@ class TestChanging:
         with pytest.raises(FileNotFoundError):
             hdfs.cp("Resources/nothing", "Resources/z")
 
+    @pytest.mark.parametrize("name", ["run[1]", "a*", "b?", "**"])
+    def test_a_name_that_looks_like_a_pattern(self, store: str, name: str) -> None:
+        others = ["run1", "ab", "aa/b", "bc"]
+        for each in [name, *others]:
+            hdfs.dump("1", f"Resources/{each}/f")
+        hdfs.move(f"Resources/{name}", "Logs")
+        assert hdfs.load(f"Logs/{name}/f") == b"1"
+        hdfs.rmr(f"Logs/{name}")
+        assert hdfs.ls("Logs") == []
+        hdfs.dump("1", f"Resources/{name}")
+        hdfs.delete(f"Resources/{name}")
+        assert all(hdfs.exists(f"Resources/{each}/f") for each in others)
+        assert not hdfs.exists(f"Resources/{name}")
+
     def test_copying_between_stores(self, store: str, tmp_path: Path) -> None:
         hdfs.dump("1", "Resources/d/x")
         hdfs.cp("Resources/d", f"file://{tmp_path}/copy")
@@ -307,6 +329,15 @@ class TestChanging:
         assert (tmp_path / "copy" / "x").read_bytes() == (tmp_path / "y").read_bytes() == b"1"
         hdfs.cp(f"file://{tmp_path}/copy", "Resources/back")
         assert hdfs.load("Resources/back/x") == b"1"
+
+    def test_a_directory_copied_between_stores_again_replaces_it(self, store: str, tmp_path: Path) -> None:
+        elsewhere = tmp_path / "out"
+        elsewhere.mkdir()
+        for content in ("1", "2"):
+            hdfs.dump(content, "Resources/mnist/a")
+            hdfs.cp("Resources/mnist", f"file://{elsewhere}", overwrite=True)
+            assert (elsewhere / "mnist" / "a").read_text() == content
+        assert os.listdir(elsewhere / "mnist") == ["a"]
 
     def test_moving(self, store: str) -> None:
         hdfs.dump("1", "Resources/d/x")
@@ -546,16 +577,23 @@ class TestToStore:
         assert below == ["a b=%é", "deep/y", "new"]
         assert hdfs.ls("Resources") == [f"{store}/Resources/d"]
 
-    def test_a_file_replaces_a_directory_and_the_other_way_round(self, store: str, here: Path) -> None:
-        (here / "d").mkdir()
-        (here / "d" / "x").write_text("1")
-        hdfs.dump("a file", "Resources/d")
-        hdfs.copy_to_hdfs("d", "Resources/d", overwrite=True)
-        assert hdfs.load("Resources/d/x") == b"1"
-        (here / "x").write_text("2")
-        hdfs.dump("1", "Resources/y/x/z")
-        hdfs.copy_to_hdfs("x", "Resources/y", overwrite=True)
-        assert hdfs.load("Resources/y/x") == b"2"
+    def test_a_directory_replaces_a_file_and_no_file_a_directory(self, store: str, here: Path) -> None:
+        (here / "x").write_text("file")
+        hdfs.dump("1", "Resources/x/x")
+        for replace in (
+            lambda: hdfs.copy_to_hdfs("x", "Resources", overwrite=True),
+            lambda: hdfs.cp("Resources/x/x", "Resources", overwrite=True),
+        ):
+            with pytest.raises(FileExistsError, match="Resources/x is a directory; delete it first"):
+                replace()
+            assert hdfs.load("Resources/x/x") == b"1"
+        hdfs.rmr("Resources/x")
+        hdfs.dump("file", "Resources/x")
+        (here / "x").unlink()
+        (here / "x").mkdir()
+        (here / "x" / "y").write_text("in it")
+        hdfs.copy_to_hdfs("x", "Resources", overwrite=True)
+        assert hdfs.load("Resources/x/y") == b"in it"
 
     def test_a_directory_that_cannot_be_copied_leaves_the_old_one(
         self, store: str, here: Path, monkeypatch: pytest.MonkeyPatch
@@ -696,3 +734,30 @@ class TestLocalize:
     def test_bad_options_are_told(self, store: str, parts: list[bytes], options: dict[str, Any]) -> None:
         with pytest.raises(InvalidArguments, match="give a whole number"):
             hdfs.localize("Resources/*.tfrecords", **options)
+
+
+FORKS = """
+import faulthandler, os, sys
+from hopslite import hdfs
+
+faulthandler.dump_traceback_later(60, exit=True)
+for number in range(4):
+    hdfs.dump(str(number), f"Resources/part-{number}")
+found = hdfs.localize("Resources/part-*", ahead=2, keep=None if sys.argv[1] == "all" else 3)
+assert open(found[0]).read() == "0"
+with found._lock:
+    child = os.fork()
+    if not child:
+        os._exit(int(open(found[1]).read() != "1"))
+assert os.waitpid(child, 0)[1] == 0
+assert open(found[0]).read() == "0", "the child removed what is the parent's"
+"""
+
+
+@pytest.mark.parametrize("keep", ["all", "three"])
+def test_a_process_that_is_forked_while_files_are_fetched(keep: str, here: Path) -> None:
+    """As a worker of a data loader: the threads that download are not in it."""
+    environment = {**os.environ, "HOPSLITE_PROJECT": "memory://forks"}
+    command = [sys.executable, "-c", FORKS, keep]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr

@@ -94,6 +94,23 @@ class TestExport:
         model.export(folder, "digits")
         assert stored(local_project, "digits", 1).keys() == {*NAMES, "linked/w.bin"}
 
+    def test_two_links_to_one_directory_are_both_exported(self, local_project: Project, tmp_path: Path) -> None:
+        (tmp_path / "shared").mkdir()
+        (tmp_path / "shared" / "vocab").write_text("words")
+        folder = tmp_path / "saved"
+        (folder / "step-1").mkdir(parents=True)
+        (folder / "step-1" / "w").write_text("weights")
+        (folder / "latest").symlink_to("step-1")
+        for name in ("encoder", "decoder"):
+            (folder / name).symlink_to(tmp_path / "shared")
+        (folder / "step-1" / "up").symlink_to(folder)
+        (tmp_path / "shared" / "across").symlink_to(folder / "step-1")
+        exported = model.export(folder, "links")
+        assert exported.files.keys() == {
+            *(f"{each}/w" for each in ("step-1", "latest", "encoder/across", "decoder/across")),
+            *(f"{each}/vocab" for each in ("encoder", "decoder")),
+        }
+
     def test_numbers_of_any_kind_are_metrics(self, project: Project, tmp_path: Path) -> None:
         given = {"a": np.float32(0.5), "b": np.int64(3), "c": np.array(2.5), "d": 1}
         exported = model.export(saved(tmp_path / "m"), "digits", metrics=given)
@@ -345,6 +362,19 @@ class TestFinding:
 
 
 class TestDownload:
+    @pytest.mark.parametrize("place", [".", "", "..", "~", "/"])
+    def test_a_directory_that_holds_more_is_not_replaced(
+        self, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    ) -> None:
+        model.export(saved(tmp_path / "m"), "digits")
+        (tmp_path / "work" / "deep").mkdir(parents=True)
+        (tmp_path / "work" / "thesis.txt").write_text("mine")
+        monkeypatch.setenv("HOME", str(tmp_path / "work"))
+        monkeypatch.chdir(tmp_path / "work" / "deep" if place == ".." else tmp_path / "work")
+        with pytest.raises(InvalidArguments, match="which holds more"):
+            model.download_model("digits", local_path=os.path.expanduser(place), overwrite=True)
+        assert (tmp_path / "work" / "thesis.txt").read_text() == "mine"
+
     def test_makes_a_copy(self, project: Project, tmp_path: Path) -> None:
         folder = saved(tmp_path / "m")
         model.export(folder, "digits")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import threading
 import time
 import uuid
@@ -42,9 +43,9 @@ def uploads(remote: RunDir, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     upload = remote.upload
 
-    def watched(files: Any) -> None:
+    def watched(files: Any, *options: Any, **more: Any) -> None:
         seen.extend(files.values())
-        upload(files)
+        upload(files, *options, **more)
 
     monkeypatch.setattr(remote, "upload", watched)
     return seen
@@ -55,11 +56,11 @@ def failing(remote: RunDir, monkeypatch: pytest.MonkeyPatch, error: Callable[[in
     tries: list[int] = []
     upload = remote.upload
 
-    def flaky(files: Any) -> None:
+    def flaky(files: Any, *options: Any, **more: Any) -> None:
         tries.append(len(tries))
         if (problem := error(tries[-1])) is not None:
             raise problem
-        upload(files)
+        upload(files, *options, **more)
 
     monkeypatch.setattr(remote, "upload", flaky)
     return tries
@@ -253,3 +254,69 @@ class TestCheckpoints:
         found, mirror = self.folder(tmp_path, remote, Spec("0000", {}, remote.url, attempt=2))
         mirror.finish()
         assert not found.exists() or not list(found.iterdir())
+
+
+def refusing(remote: RunDir, monkeypatch: pytest.MonkeyPatch, refused: str) -> list[str]:
+    """Have the store refuse one file; the names of all that are tried, in their order."""
+    tried: list[str] = []
+    put = remote.fs.put_file
+
+    def put_file(local: str, path: str, **options: Any) -> None:
+        tried.append(os.path.basename(path))
+        if os.path.basename(path) == refused:
+            raise OSError("no")
+        put(local, path, **options)
+
+    monkeypatch.setattr(remote.fs, "put_file", put_file)
+    return tried
+
+
+def test_in_a_checkpoint_nothing_comes_before_what_is_older(
+    tmp_path: Path, remote: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = refusing(remote, monkeypatch, "ckpt-1.data")
+    for age, name in enumerate(["checkpoint", "ckpt-1.index", "ckpt-1.data", "older"]):
+        aged(tmp_path / name, seconds=10 + age)
+    mirror = Mirror({str(tmp_path): remote}, 1000, ordered=[str(tmp_path)])
+    for _ in range(2):
+        with pytest.raises(OSError, match="no"):
+            mirror._copy(complete=False)
+    assert tried == ["older", "ckpt-1.data", "ckpt-1.data"]
+    assert list(remote.sizes()) == ["older"]
+
+
+def test_a_file_that_is_refused_holds_up_no_other(
+    tmp_path: Path, remote: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = refusing(remote, monkeypatch, "bad")
+    for name in ("bad", "good", "old"):
+        aged(tmp_path / name)
+    mirror = Mirror({str(tmp_path): remote}, 1000)
+    with pytest.raises(OSError, match="no"):
+        mirror._copy(complete=False)
+    (tmp_path / "old").unlink()
+    with pytest.raises(OSError, match="no"):
+        mirror._copy(complete=False)
+    assert sorted(tried) == ["bad", "bad", "good", "old"], "what had arrived was copied again"
+    assert list(remote.sizes()) == ["good"], "what was deleted is there still"
+
+
+def test_a_checkpoint_is_in_order_and_what_a_trial_writes_need_not_be(tmp_path: Path, remote: RunDir) -> None:
+    spec = Spec("0000", {}, "")
+    checkpoints, mirror = mirrored(spec, remote, str(tmp_path / "trial"), str(tmp_path), 1000)
+    assert mirror is not None
+    mirror.stop()
+    assert list(mirror._ordered) == [checkpoints]
+
+
+def test_what_is_no_file_is_not_copied(tmp_path: Path, remote: RunDir) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("x")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        mirror = Mirror({str(tmp_path): remote}, 1000)
+        copying = threading.Thread(target=mirror.finish, daemon=True)
+        copying.start()
+        copying.join(30)
+    assert not copying.is_alive()
+    assert list(remote.sizes()) == ["file"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
 import hashlib
+import http.server
 import io
 import itertools
 import os
@@ -316,7 +319,7 @@ class TestChecksums:
         tried: list[dict[str, str]] = []
         get = aiohttp.ClientSession.get
 
-        def fails(session: Any, url: Any, headers: dict[str, str]) -> Any:
+        def fails(session: Any, url: Any, headers: dict[str, str], **_: Any) -> Any:
             tried.append(headers)
             begin, end = map(int, headers["Range"].removeprefix("bytes=").split("-"))
             if trouble == "a proxy in between":
@@ -521,3 +524,108 @@ class TestBar:
                 bar(size, size)
             assert ("train.bin" in stream.getvalue()) == is_shown
             assert ("100%" in stream.getvalue()) == is_shown
+
+
+class TestWhatServersDo:
+    """What an S3 may answer besides the bytes that were asked for."""
+
+    @pytest.fixture
+    def fs(self, s3: S3, monkeypatch: pytest.MonkeyPatch) -> Any:
+        for name, value in s3.environment.items():
+            monkeypatch.setenv(name, value)
+        return open_url(s3.fresh())
+
+    @pytest.mark.parametrize("size", [1000, 18 << 20])
+    def test_an_object_is_its_bytes_also_when_they_are_called_compressed(
+        self, fs: Any, size: int, tmp_path: Path
+    ) -> None:
+        fs, root = fs
+        content = gzip.compress(os.urandom(size) + b"0" * size, 1)
+        bucket, _, key = root.partition("/")
+        fs.call_s3("put_object", Bucket=bucket, Key=f"{key}/x.gz", Body=content, ContentEncoding="gzip")
+        download(fs, f"{root}/x.gz", str(tmp_path / "x.gz"))
+        assert (tmp_path / "x.gz").read_bytes() == content
+
+    def test_a_redirection_is_not_followed(self, fs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another host would get the credentials, and its answer be taken for the object."""
+        fs, root = fs
+        fs.pipe_file(f"{root}/x", b"right")
+        get, seen = aiohttp.ClientSession.get, []
+
+        def sent_elsewhere(session: Any, url: Any, **options: Any) -> Any:
+            seen.append(url)
+            return get(session, f"http://127.0.0.1:{away.port}/", **options)
+
+        with Away() as away:
+            monkeypatch.setattr(aiohttp.ClientSession, "get", sent_elsewhere)
+            download(fs, f"{root}/x", str(tmp_path / "x"))
+        assert seen
+        assert away.asked == ["/"]
+        assert (tmp_path / "x").read_bytes() == b"right"
+
+    def test_an_encrypted_object_is_fetched_once(
+        self, fs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What the store gives out as its MD5 is none, and only its answer to the download says so."""
+        fs, root = fs
+        fs.pipe_file(f"{root}/x", b"encrypted")
+        real, asked = _direct._Signed._receive, []
+
+        async def encrypted(reader: Any, path: str, *rest: Any) -> Any:
+            asked.append(path)
+            reader.is_encrypted = True
+            return await real(reader, path, *rest)
+
+        monkeypatch.setattr(_direct._Signed, "_receive", encrypted)
+        found = dataclasses.replace(look(fs, f"{root}/x"), md5="0" * 32)
+        monkeypatch.setattr(transfer, "look", lambda *_: found)
+        download(fs, f"{root}/x", str(tmp_path / "x"))
+        assert (tmp_path / "x").read_bytes() == b"encrypted"
+        assert len(asked) == 1
+
+
+class Away:
+    """A server that sends everybody elsewhere."""
+
+    def __enter__(self) -> Away:
+        self.asked: list[str] = []
+        asked = self.asked
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                self.send_response(307)
+                self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class TestUploadsInOrder:
+    def test_what_comes_after_a_failure_is_not_begun(self, tmp_path: Path) -> None:
+        fs, root = open_url(f"memory://{uuid.uuid4().hex}")
+        pairs = []
+        for name in ("c", "a", "b"):
+            if name != "a":
+                (tmp_path / name).write_text(name)
+            pairs.append((str(tmp_path / name), f"{root}/{name}"))
+        arrived: list[str] = []
+        with pytest.raises(OSError, match="a"):
+            upload_files(fs, pairs, arrived.append, in_order=True)
+        assert arrived == [str(tmp_path / "c")]
+        assert [each.rpartition("/")[2] for each in fs.find(root)] == ["c"]
+        arrived.clear()
+        with pytest.raises(OSError, match="a"):
+            upload_files(fs, pairs, arrived.append)
+        assert sorted(arrived) == [str(tmp_path / "b"), str(tmp_path / "c")]
