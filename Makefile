@@ -1,12 +1,13 @@
 # make demo    the main job: a grid search of a Keras model on real images
 # make test    all tests; some of them: make test ARGS="tests/unit -k grid"
-# make check   what CI runs: format, lint, types, import layers, tests
+# make check   what CI runs: format, lint, types, import layers, documentation, tests
+# make docs    the documentation as a site, in site/
 # Needs Python 3.10 to 3.13 and Java 17 or 21. Another Python: make test PYTHON=python3.12
 
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
-BENCHMARKS := overhead makespan imports scale distributed de_quality report earlystop algorithms faults storage
+BENCHMARKS := overhead makespan imports scale distributed de_quality report earlystop algorithms faults storage display
 
 # Part of the markers' names: an environment of another Python version is made again, not mixed.
 PYTHON_VERSION := $(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])" 2>/dev/null)
@@ -18,10 +19,10 @@ SPARK4 := .venv-spark4/.installed-$(PYTHON_VERSION)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-matrix bench format clean python java
+.PHONY: help demo test check docs test-matrix bench format clean python java
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 demo: java $(DEMO)
 	@$(VENV)/bin/python examples/grid_search_digits.py
@@ -37,7 +38,12 @@ check: $(DEV)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(MAKE) docs
 	$(MAKE) test
+
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(DEV)
+	@$(VENV)/bin/mkdocs build --strict --quiet
 
 test-matrix: java $(SPARK3) $(SPARK4)
 	.venv-spark3.5/bin/python -m pytest tests/unit tests/cluster $(ARGS)
@@ -51,9 +57,9 @@ format: $(DEV)
 	$(VENV)/bin/ruff check --fix .
 
 clean:
-	rm -rf .venv .venv-spark3.5 .venv-spark4 build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf .venv .venv-spark3.5 .venv-spark4 build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache \
 	  .import_linter_cache .hypothesis
-	find hopslite tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find hopslite tests examples benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 
 # --- what every target needs -----------------------------------------------------------------------------------------
 

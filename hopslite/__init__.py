@@ -4,7 +4,7 @@
 `hopslite.devices` are for use inside a training function, as is `hopslite.inputs`, the data that a verb was given;
 `hopslite.space` describes search spaces, `hopslite.stop` says when to give up on a trial, and `hopslite.ablation` what
 a model's parts are worth. `hopslite.hdfs`, with `numpy_helper` and `pandas_helper`, works with the project's files,
-wherever they are kept, and `hopslite.model` with trained models.
+wherever they are kept, and `hopslite.model` with trained models. `hopslite.plots` draws runs.
 """
 
 import importlib
@@ -23,6 +23,7 @@ __all__ = [
     "model",
     "numpy_helper",
     "pandas_helper",
+    "plots",
     "report",
     "space",
     "stop",

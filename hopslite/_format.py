@@ -15,6 +15,7 @@ __all__ = ["cut", "duration", "exact_params", "html_table", "metric", "one_line"
 
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 VALUE_CHARS = 40
+CELL_CHARS = 600  # of all parameters, in a table
 SHOWN_FAILURES = 3
 CELL = "padding:2px 10px 2px 0;text-align:left;vertical-align:top"
 BEST_ROW = "background:rgba(46,160,67,.2);font-weight:bold"
@@ -166,7 +167,7 @@ def _html_row(trial: Row, is_best: bool) -> str:
     style = BEST_ROW if is_best else FAILED_ROW if trial.state is State.FAILED else ""
     texts = (
         f"{trial.id} ★" if is_best else trial.id,
-        params(trial.params),
+        cut(params(trial.params), CELL_CHARS),
         metric(trial.metric),
         str(trial.state),
         duration(trial.duration),

@@ -18,7 +18,7 @@ from .errors import ResumeError
 from .store import JournalReader, Project, RunDir
 from .store.sessions import at_work
 
-__all__ = ["PLAN", "Past", "PastTrial", "record_of", "resumable", "unfinished"]
+__all__ = ["PLAN", "Past", "PastTrial", "is_newer", "record_of", "reports_of", "resumable", "unfinished"]
 
 PLAN = "plan.pkl"  # what a later driver needs of the call: runs without it cannot be resumed
 NEAR = 5
@@ -230,7 +230,7 @@ def _check(run: RunDir, record: dict[str, Any] | None) -> None:
 def _why_not(run: RunDir, record: dict[str, Any] | None) -> str | None:
     """Why a run cannot be resumed; None when it can, as far as is known without its journal's contents."""
     made_by = str((record or {}).get("hopslite") or "")
-    if _version(made_by) > _version(__version__):
+    if is_newer(made_by):
         return f"it was made by hopslite {made_by}, and this is {__version__}; upgrade hopslite to resume it"
     if not run.list("journal"):
         return f"there is no journal in {run.shown}, so nothing is known of its trials"
@@ -239,6 +239,22 @@ def _why_not(run: RunDir, record: dict[str, Any] | None) -> str | None:
             return f"{PLAN}, which holds what was called, is not in {run.shown}"
         return "it was made by a version of hopslite whose runs cannot be resumed; start it anew"
     return None
+
+
+def is_newer(made_by: str) -> bool:
+    """Whether a version of hopslite is newer than this one."""
+    return _version(made_by) > _version(__version__)
+
+
+def reports_of(url: str) -> list[tuple[str, float, float]]:
+    """What the trials of a run have reported, trial by trial, of each its last attempt's: trial, step and value."""
+    found: dict[str, list[tuple[str, float, float]]] = {}
+    for event in JournalReader(RunDir(url)).new():
+        if event.kind == "started" and event.trial:
+            found[event.trial] = []
+        elif event.kind == "report" and event.trial:
+            found.setdefault(event.trial, []).append((event.trial, event.data["step"], event.data["value"]))
+    return [report for trial in sorted(found) for report in found[trial]]
 
 
 def _version(text: str) -> tuple[int, ...]:

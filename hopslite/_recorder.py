@@ -17,14 +17,14 @@ from typing import Any
 
 from . import __version__, track
 from ._function import describe
-from ._past import PLAN
+from ._past import PLAN, reports_of
 from ._plan import Plan
 from ._resume import Resumption, to_store
 from ._trial import Event, State, json_safe
 from .config import Settings
 from .result import Run
 from .runtime.inputs import recorded
-from .store import JournalReader, JournalWriter, Project, RunDir, save_snapshot
+from .store import JournalWriter, Project, save_snapshot
 from .store.sessions import claim
 
 __all__ = ["Recorder"]
@@ -153,10 +153,15 @@ class Recorder:
         """For the result: functions for what is told late, or is much, and that keep no run alive."""
         tensorboard, tracking = self._tensorboard, self._tracking
         return {
-            "reports": functools.partial(_reports, self.directory.url),
+            "reports": functools.partial(reports_of, self.directory.url),
             "tensorboard_url": (lambda: tensorboard.url(URL_SECONDS)) if tensorboard else None,
             "mlflow_run_id": (lambda: tracking.mlflow_run_id) if tracking else None,
         }
+
+    @property
+    def spark_url(self) -> str | None:
+        """Spark's user interface, where there is one."""
+        return self._facts.get("ui") or None
 
     @property
     def tensorboard_hint(self) -> str | None:
@@ -222,19 +227,9 @@ class Recorder:
         self._tell(f"TensorBoard: {url}")
 
     def _save_snapshot(self) -> None:
-        for problem in save_snapshot(self.directory, self._facts):
+        files = getattr(self._plan.train_fn, "snapshot_files", None)
+        for problem in save_snapshot(self.directory, self._facts, files):
             log.warning(problem)
-
-
-def _reports(url: str) -> list[tuple[str, float, float]]:
-    """A run's reports, trial by trial."""
-    found: dict[str, list[tuple[str, float, float]]] = {}
-    for event in JournalReader(RunDir(url)).new():
-        if event.kind == "started" and event.trial:
-            found[event.trial] = []
-        elif event.kind == "report" and event.trial:
-            found.setdefault(event.trial, []).append((event.trial, event.data["step"], event.data["value"]))
-    return [report for trial in sorted(found) for report in found[trial]]
 
 
 def _combinations(result: Run) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from ._resume import Resumption
 from ._trial import Event, Result, State
 from .config import Settings
 from .display import Display, Guarded, Status
+from .display.history import History
 from .errors import ReplayError, RunInterrupted, RunTakenOver, TrialFailed
 from .pool import Pool, make
 from .result import Run, Trial
@@ -68,7 +69,7 @@ class _Study:
         self,
         plan: Plan,
         settings: Settings,
-        display: Display,
+        display: Guarded,
         pool: Pool,
         recorder: Recorder,
         values: Values,
@@ -81,6 +82,7 @@ class _Study:
         self._clock = time.monotonic()
         self._again: deque[OpenTrial] = deque()  # to be run once more: lost with their slot, or with an earlier driver
         self._recent: deque[Trial] = deque(maxlen=RECENT)
+        self._history = History(plan.direction)
         self._idle = False
         self._silent_finish: bool | None = None  # of the first trial that finished
         self._stopping: str | None = None
@@ -97,6 +99,8 @@ class _Study:
             self._ledger.begin()
             if resumption:
                 self._again += self._ledger.replay(resumption.past, resumption.retry_failed, resumption.fresh)
+                for trial in self._ledger.trials.values():
+                    self._history.ended(trial)
             self._recorder.start()
             self._display.start(self._status())
             if resumption:
@@ -149,6 +153,7 @@ class _Study:
             trial_timeout=plan.trial_timeout,
             local_logdir=plan.local_logdir,
             verbose=plan.verbose,
+            tail=plan.verbose or self._display.shows_output,
             gpus=plan.resources.gpus_per_trial,
             directory=os.getcwd(),
             import_path=tuple(os.path.abspath(entry) for entry in sys.path),
@@ -233,7 +238,8 @@ class _Study:
         if trial is None:
             return  # of a trial that has been settled meanwhile
         if event.kind == "output":
-            for line in event.data["lines"]:
+            self._history.printed(trial.id, event.data["lines"])
+            for line in () if self._display.shows_output else event.data["lines"]:
                 self._display.line(f"[{event.trial}] {line}")
             return
         if event.kind == "ended":
@@ -245,12 +251,14 @@ class _Study:
         if event.kind == "started":
             event.data["attempt"] = trial.spec.attempt
             self._ledger.started(trial, event.time)
+            self._history.started(trial.id)
         self._recorder.append(event)
 
     def _on_report(self, trial: OpenTrial, event: Event) -> None:
         if event.data["attempt"] != trial.spec.attempt:
             return  # told late by a slot that was lost
         self._recorder.append(event)
+        self._history.report(trial.id, event.data["step"], event.data["value"])
         why = self._ledger.report(trial, event)
         if why is not None and trial.stopping is None and not self._stopping:
             trial.stopping = why
@@ -298,6 +306,7 @@ class _Study:
 
     def _show(self, done: Trial) -> None:
         self._recent.append(done)
+        self._history.ended(done)
         if done.state is State.FAILED:
             self._show_failure(done)
         for warning in done.warnings:
@@ -421,4 +430,7 @@ class _Study:
             tensorboard_url=self._recorder.tensorboard_url,
             tensorboard_hint=self._recorder.tensorboard_hint,
             mlflow_hint=self._recorder.mlflow_hint,
+            spark_url=self._recorder.spark_url,
+            metric=plan.optimization_key,
+            **self._history.facts(),
         )

@@ -46,9 +46,9 @@ class Settings:
             raise InvalidArguments(
                 "hopslite.toml", [f"unknown setting: {', '.join(unknown)}; known: {', '.join(sorted(names))}"]
             )
-        if "MLFLOW_TRACKING_URI" in os.environ:
+        if os.environ.get("MLFLOW_TRACKING_URI"):
             values["tracking_uri"] = os.environ["MLFLOW_TRACKING_URI"]
-        values |= {name: os.environ[key] for name in names if (key := f"HOPSLITE_{name.upper()}") in os.environ}
+        values |= {name: text for name in names if (text := os.environ.get(f"HOPSLITE_{name.upper()}"))}
         values |= {name: value for name, value in arguments.items() if value is not None}
         return cls(**{name: _CONVERSIONS.get(name, str)(value) for name, value in values.items()})
 

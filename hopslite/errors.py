@@ -7,12 +7,14 @@ HopsliteError
 ├── UnknownPlugin          (LookupError)             no search, pool, … of that name
 ├── MissingExtra           (ImportError)             a package that this feature needs is not installed
 ├── StoreError             (OSError)                 the project or a run directory cannot be used
+├── RunNotFound            (LookupError)             no run or trial of this name, version or id
 ├── ModelNotFound          (LookupError)             no model of this name, version or metric
 ├── ModelExists            (FileExistsError, ValueError)   a model's version that is there already
 ├── ModelArchiveExists     (FileExistsError)         something else is where a model is to be downloaded to
 ├── SparkUnavailable       (RuntimeError)            no Java, no session, or executors that cannot work
 ├── ReturnValueError       (ValueError, TypeError)   a training function returned something without a metric
 ├── ReportError            (ValueError, TypeError)   a training function reported something that is no value or step
+├── CommandFailed          (RuntimeError)            a command of `hopslite run` ended with an error
 ├── ReplayError            (RuntimeError)            an algorithm does not suggest again what a journal says it did
 ├── ResumeError            (ValueError)              a run that cannot be resumed
 ├── RunIsRunning           (RuntimeError)            another driver works on the run that is to be resumed
@@ -31,6 +33,7 @@ from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
+    "CommandFailed",
     "HopsliteError",
     "InvalidArguments",
     "MissingExtra",
@@ -44,6 +47,7 @@ __all__ = [
     "ReturnValueError",
     "RunInterrupted",
     "RunIsRunning",
+    "RunNotFound",
     "RunTakenOver",
     "SparkUnavailable",
     "StoreError",
@@ -97,6 +101,10 @@ class StoreError(HopsliteError, OSError):
     """The project directory or a run directory cannot be read or written."""
 
 
+class RunNotFound(HopsliteError, LookupError):
+    """No run, or no trial of a run, is what the text means; the message names similar ones."""
+
+
 class ModelNotFound(HopsliteError, LookupError):
     """No complete model has this name, version or metric; the message says which there are."""
 
@@ -124,6 +132,10 @@ class ReturnValueError(HopsliteError, ValueError, TypeError):
 
 class ReportError(HopsliteError, ValueError, TypeError):
     """A training function reported what is not a number, a step that does not grow, or outside of a trial."""
+
+
+class CommandFailed(HopsliteError, RuntimeError):
+    """A command that `hopslite run` started could not be started, or ended with an error; its output says which."""
 
 
 class ReplayError(HopsliteError, RuntimeError):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import search as algorithms
 from ._best import Best, best
 from ._options import Call, MemberOptions, ResumeOptions, SearchOptions, TrialOptions, with_options
+from ._runs import load
 from ._trial import Direction
 from ._verbs import About, ablated, launched, resumed, searched
 from ._verbs import distributed as run_distributed
@@ -44,6 +45,7 @@ __all__ = [
     "grid_search",
     "lagom",
     "launch",
+    "load",
     "mirrored",
     "parameter_server",
     "random_search",
@@ -111,7 +113,8 @@ def launch(
         force: with `resume`, whether to go on although the function, the space, the direction or an input is another.
             With another space or direction the algorithm begins anew, and takes from what was found what it suggests
             again.
-        verbose: whether what trials print is shown here, too; it is always in their `output.log`.
+        verbose: whether what trials print is shown here, too; it is always in their `output.log`. A notebook has the
+            last lines in any case.
         display: False shows nothing; default: a progress bar, or a live table in notebooks.
 
     Returns:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from .._trial import Direction, State
 from ..result import Run, Trial
+from .history import Curve, Point
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,9 @@ class Status:
 
     `recent` holds a few trials that ended last, oldest first; `tensorboard_hint` is a command
     that opens TensorBoard again, `mlflow_hint` one, or a URL, that opens MLflow.
+
+    Of what came before there is a bounded number of points and lines: `metrics` of ended trials and `best_curve`, by
+    how many had ended; `curves`, what some trials have reported; `printed`, the last lines that trials printed.
     """
 
     name: str
@@ -41,6 +45,12 @@ class Status:
     tensorboard_url: str | None = None
     tensorboard_hint: str | None = None
     mlflow_hint: str | None = None
+    spark_url: str | None = None
+    metric: str | None = None
+    metrics: tuple[Point, ...] = ()
+    best_curve: tuple[Point, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    printed: tuple[str, ...] = ()
 
     @property
     def done(self) -> int:
@@ -65,6 +75,9 @@ class Display(Protocol):
 
     Safe from many threads. `update` is cheap: it draws at most a few times a second and forgets what comes in between,
     so the loop calls it about once a second even when nothing has changed. `line` also works before and after.
+
+    One that has `shows_output = True` shows `Status.printed`: what trials print is then sent while they run, whether or
+    not the run is verbose, and is not given to `line`.
     """
 
     def start(self, status: Status) -> None:
@@ -101,6 +114,7 @@ class Guarded:
 
     def __init__(self, display: Display) -> None:
         self._display = display
+        self.shows_output = bool(getattr(display, "shows_output", False))
 
     def _try(self, method: str, *args: Any) -> None:
         try:

@@ -12,18 +12,38 @@ from urllib.parse import urlsplit
 
 from .. import _format
 from ..result import Run
-from . import Status, _table
+from . import Status, _spark, _table
+from .history import LINE_CHARS, clean
 
 __all__ = ["Notebook"]
 
-REFRESH_SECONDS = 0.25
+REFRESH_SECONDS, SLOWEST_SECONDS = 0.25, 1.0
+SHARE = 100  # the time from one drawing to the next is so many times what drawing takes
 LINES = 10
-LINE_CHARS = 300
-BAR = "width:100%;max-width:40em;height:.6em;background:rgba(128,128,128,.25);border-radius:.3em;overflow:hidden"
+PARAMS_CHARS = 2000
+RECENT = 5
+
+STATES = (  # colours that colour-blind people can tell apart, on light and on dark
+    ("finished", "#0072b2", "●"),
+    ("stopped", "#56b4e9", "◌"),
+    ("failed", "#c2410c", "✕"),
+    ("killed", "#8c959f", "✕"),
+    ("running", "#e69f00", "▸"),
+)
+BODY = "font-size:13px;line-height:1.5;max-width:54em;overflow-wrap:break-word"
+BAR = "width:100%;height:.6em;background:rgba(128,128,128,.25);border-radius:.3em;overflow:hidden;margin:4px 0"
+SOFT = "opacity:.75"
+PRE = ("margin:4px 0 0;padding:4px 8px;border-left:3px solid rgba(128,128,128,.4);white-space:pre-wrap;font-size:12px;"
+       "line-height:1.35;background:none")  # fmt: skip
 
 
 class Notebook:
-    """A live table as HTML, with a plain text beside it for front ends that show no HTML. It needs no widgets."""
+    """A live view as HTML, with a plain text beside it for front ends that show no HTML. It needs no widgets.
+
+    What it shows has a bounded size, however many trials there are and however much they print.
+    """
+
+    shows_output = True
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -32,7 +52,7 @@ class Notebook:
         self._handle: Any = None
         self._status: Status | None = None
         self._run: Run | None = None
-        self._drawn = 0.0
+        self._drawn, self._pause = 0.0, REFRESH_SECONDS
 
     def start(self, status: Status) -> None:
         from IPython.display import display
@@ -49,7 +69,7 @@ class Notebook:
 
     def line(self, text: str) -> None:
         with self._lock:
-            self._lines.extend(_format.cut(_format.plain(part), LINE_CHARS) for part in text.splitlines())
+            self._lines.extend(clean(part) for part in text.rstrip("\r\n").rsplit("\n", LINES)[-LINES:])
             self._refresh()
 
     def close(self, status: Status, run: Run | None) -> None:
@@ -58,9 +78,12 @@ class Notebook:
             self._show(self._bundle(status, run))
 
     def _refresh(self) -> None:
-        if self._status is not None and self._clock() - self._drawn >= REFRESH_SECONDS:
+        if self._status is not None and self._clock() - self._drawn >= self._pause:
             self._drawn = self._clock()
+            began = time.perf_counter()
             self._show(self._bundle(self._status, self._run))
+            took = time.perf_counter() - began
+            self._pause = min(max(REFRESH_SECONDS, SHARE * took), SLOWEST_SECONDS)
 
     def _show(self, bundle: dict[str, str]) -> None:
         if self._handle is not None:
@@ -70,45 +93,110 @@ class Notebook:
         return {"text/plain": self._text(status, run), "text/html": self._html(status, run)}
 
     def _text(self, status: Status, run: Run | None) -> str:
-        if run is None:
-            return "\n".join([_headline(status), *self._lines])
-        pairs = [f"{name}: {text}" for name, text in _table.footer(status, run)]
-        return "\n".join([_headline(status), *self._lines, *_table.summary(run, _table.FILE_WIDTH), *pairs])
+        lines = [_headline(status)]
+        if status.best_curve:
+            lines.append(
+                f"best so far {_spark.bars(status.best_curve, status.done)} {_format.metric(status.best_metric)}"
+            )
+        if run is not None:
+            pairs = [f"{name}: {_format.cut(text, PARAMS_CHARS)}" for name, text in _table.footer(status, run)]
+            return "\n".join([*lines, *self._lines, *_table.summary(run, _table.FILE_WIDTH), *pairs])
+        if status.best_params:
+            lines.append(f"best: {_best_params(status)}")
+        lines += [f"{name}: {text}" for name, text in _places(status)]
+        return "\n".join([*lines, *self._lines, *status.printed])
 
     def _html(self, status: Status, run: Run | None) -> str:
-        parts = [f"<div>{html.escape(_headline(status))}</div>", _bar(status)]
-        mlflow = ("MLflow", status.mlflow_hint)
+        parts = [_head(status), _bar(status), _states(status)]
+        if run is None:
+            parts.append(_best(status))
+        parts += [_curves(status), _links(status, run is not None)]
         if run is not None:
-            parts.append(run._repr_html_())
-            parts.append(_links(("TensorBoard", status.tensorboard_url), mlflow))
-        else:
-            if status.best_params:
-                parts.append(f"<div>best: {html.escape(_format.exact_params(status.best_params))}</div>")
-            parts.append(_links(("run directory", status.logdir), ("TensorBoard", status.tensorboard_url), mlflow))
-            if status.recent:
-                parts.append(_format.html_table(status.recent, status.best_trial))
+            parts.append(_wide(run._repr_html_()))
+        elif status.recent:
+            parts.append(_wide(_format.html_table(status.recent[-RECENT:], status.best_trial)))
+        if status.printed and run is None:
+            parts.append(f'<pre style="{PRE}">{html.escape(chr(10).join(status.printed))}</pre>')
         if self._lines:
-            parts.append(f"<pre>{html.escape(chr(10).join(self._lines))}</pre>")
-        return f"<div>{''.join(parts)}</div>"
+            parts.append(f'<pre style="{PRE}">{html.escape(chr(10).join(self._lines))}</pre>')
+        return f'<div style="{BODY}">{"".join(parts)}</div>'
+
+
+def _wide(table: str) -> str:
+    return f'<div style="overflow-x:auto;margin:4px 0">{table}</div>'
 
 
 def _headline(status: Status) -> str:
+    return f"{_table.title(status)}: {_done(status)}, {', '.join(_table.progress(status))}"
+
+
+def _done(status: Status) -> str:
     total = "" if status.total is None else f" of {status.total}"
-    return f"{_table.title(status)}: {status.done}{total} trials done, {', '.join(_table.progress(status))}"
+    return f"{status.done}{total} trials done"
+
+
+def _head(status: Status) -> str:
+    times = [f"{_format.duration(status.elapsed) or '0 s'} elapsed"]
+    if status.remaining is not None and status.done != status.total:
+        times.append(f"about {_format.duration(status.remaining)} left")
+    name = html.escape(_format.cut(_table.title(status), LINE_CHARS))
+    rest = f"{html.escape(status.verb)} · {_done(status)} · {', '.join(times)}"
+    return f'<div><b>{name}</b> <span style="{SOFT}">{rest}</span></div>'
 
 
 def _bar(status: Status) -> str:
     if not status.total:
         return ""
-    done = min(100.0, 100 * status.done / status.total)
-    failed = min(done, 100 * status.failed / status.total)
-    pieces = ((done - failed, "#2ea043"), (failed, "#f85149"))
-    inner = "".join(f'<div style="width:{w:.1f}%;height:100%;float:left;background:{c}"></div>' for w, c in pieces)
+    counts = {state.value.lower(): count for state, count in status.counts.items()}
+    whole = max(status.total, sum(counts.get(name, 0) for name, _, _ in STATES))
+    inner = "".join(
+        f'<div style="width:{100 * counts[name] / whole:.2f}%;height:100%;float:left;background:{colour}" '
+        f'title="{counts[name]} {name}"></div>'
+        for name, colour, _ in STATES
+        if counts.get(name)
+    )
     return f'<div style="{BAR}">{inner}</div>'
 
 
-def _links(*items: tuple[str, str | None]) -> str:
-    return "".join(f"<div>{label}: {_link(text)}</div>" for label, text in items if text)
+def _states(status: Status) -> str:
+    counts = {state.value.lower(): count for state, count in status.counts.items()}
+    shown = [
+        f'<span style="white-space:nowrap"><span style="color:{colour}">{mark}</span> {counts[name]} {name}</span>'
+        for name, colour, mark in STATES
+        if counts.get(name)
+    ]
+    if status.slots_used:
+        shown.append(f'<span style="{SOFT}">{status.slots_used} slot{"s" * (status.slots_used != 1)}</span>')
+    return f"<div>{' &nbsp; '.join(shown)}</div>"
+
+
+def _best(status: Status) -> str:
+    if status.best_metric is None:
+        return ""
+    name = html.escape(_format.one_line(status.metric or "metric", 60))
+    value = f"<b>{_format.metric(status.best_metric)}</b> (trial {html.escape(str(status.best_trial))})"
+    return f"<div>best {name} {value}: {html.escape(_best_params(status))}</div>"
+
+
+def _best_params(status: Status) -> str:
+    return _format.one_line(_format.exact_params(status.best_params), PARAMS_CHARS)
+
+
+def _curves(status: Status) -> str:
+    drawn = _spark.best_so_far(status) + _spark.reports(status)
+    return f"<div>{drawn}</div>" if drawn else ""
+
+
+def _places(status: Status) -> list[tuple[str, str]]:
+    places = (("TensorBoard", status.tensorboard_url), ("MLflow", status.mlflow_hint), ("Spark", status.spark_url))
+    return [(name, text) for name, text in places if text]
+
+
+def _links(status: Status, ended: bool) -> str:
+    places = _places(status)
+    if not ended:
+        places.insert(0, ("run directory", status.logdir))
+    return f'<div style="{SOFT}">{" &nbsp; ".join(f"{name}: {_link(text)}" for name, text in places)}</div>'
 
 
 def _link(text: str) -> str:

@@ -11,7 +11,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from .._trial import Spec, State, json_safe
-from .capture import LogTail, captured
+from .capture import GLANCE_LINES, LogTail, captured
 from .child import Place, warned
 from .execute import execute, failed
 from .job import Job
@@ -87,7 +87,8 @@ class InlineRunner:
             if environment != os.environ:
                 os.environ.clear()
                 os.environ.update(environment)
-        if self._job.verbose and (lines := LogTail(place.log).read(last=True)):
+        newest = None if self._job.verbose else GLANCE_LINES
+        if self._job.tail and (lines := LogTail(place.log).read(True, newest)):
             self._link.send({"type": "output", "trial": spec.trial_id, "lines": lines})
         result = warned(result, *place.settle())
         self._send_reports()

@@ -14,6 +14,7 @@ from typing import Any
 
 from .. import _plugins
 from .._trial import Member, Result, Spec, State, json_safe
+from .capture import GLANCE_LINES
 from .child import NEVER, RunningTrial, how_it_died, warned
 from .execute import failed
 from .job import Job
@@ -136,7 +137,7 @@ class ProcessRunner:
             return
         now = time.monotonic()
         self._next_sample = now + self._job.sample_seconds / 5
-        self._next_tail = now + TAIL_SECONDS if self._job.verbose else NEVER
+        self._next_tail = now + TAIL_SECONDS if self._job.tail else NEVER
 
     def _hear(self, trial: RunningTrial) -> None:
         """Read what a trial has sent; one that reports is then left alone for a moment."""
@@ -245,13 +246,13 @@ class ProcessRunner:
             self._send_output(trial)
 
     def _send_output(self, trial: RunningTrial, last: bool = False) -> None:
-        if lines := trial.tail.read(last):
+        if lines := trial.tail.read(last, None if self._job.verbose else GLANCE_LINES):
             self._link.send({"type": "output", "trial": trial.spec.trial_id, "lines": lines})
 
     def _end(self, trial: RunningTrial) -> None:
         self._trial = None
         trial.link.close()
-        if self._job.verbose:
+        if self._job.tail:
             self._send_output(trial, last=True)
         result = trial.result if trial.ended_for is None and trial.result else how_it_died(trial, self._job)
         if trial.exit and trial.exit.get("usage"):

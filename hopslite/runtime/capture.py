@@ -12,10 +12,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO, TextIO, cast
 
-__all__ = ["LOG", "LogTail", "captured", "flush_c_streams", "redirected", "silenced"]
+__all__ = ["GLANCE_LINES", "LOG", "LogTail", "captured", "flush_c_streams", "redirected", "silenced"]
 
 LOG = "output.log"
 LINES_PER_READ = 40
+GLANCE_LINES = 8  # of a trial whose output is only glanced at
 LINE_LENGTH = 2000
 BYTES_PER_READ = 1 << 20
 _LIBC = ctypes.CDLL(None)
@@ -171,7 +172,8 @@ class LogTail:
         self._path = path
         self._offset = 0
 
-    def read(self, last: bool = False) -> list[str]:
+    def read(self, last: bool = False, newest: int | None = None) -> list[str]:
+        """What has come since the last time; `last`: half a line, too; `newest`: only so many lines, the last ones."""
         try:
             with open(self._path, "rb") as file:
                 file.seek(self._offset)
@@ -187,6 +189,8 @@ class LogTail:
             end = len(data) if last else data.rfind(b"\n") + 1
             self._offset += end
         lines = [line[:LINE_LENGTH] for line in data[:end].decode("utf-8", "replace").splitlines()]
+        if newest is not None:
+            return lines[-newest:]
         if len(lines) > LINES_PER_READ:
             skipped = len(lines) - LINES_PER_READ
             lines = [*lines[:LINES_PER_READ], f"… {skipped} lines left out here; all are in output.log"]

@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import _plugins
 from .._trial import Result, Spec, State, json_safe
-from ..errors import ReturnValueError, TrialStopped
+from ..errors import CommandFailed, ReturnValueError, TrialStopped
 from .context import TrialContext, entered
 from .inputs import mount
 from .job import Job
@@ -150,6 +150,8 @@ def _failure(error: BaseException, job: Job) -> dict[str, Any]:
     """The fields of a Result that tell what was raised; the trace starts in the user's code."""
     if isinstance(error, ReturnValueError):
         return {"error": str(error), "cause": "return-value"}
+    if isinstance(error, CommandFailed):
+        return {"error": str(error), "cause": "exit"}
     if isinstance(error, SystemExit):
         return {"error": f"the training function called sys.exit({error.code!r})"[:500], "cause": "exit"}
     cause = "out-of-memory" if isinstance(error, MemoryError) else "exception"

@@ -19,7 +19,8 @@ class Job:
     ahead of them. Where the project is on another machine, what trials write is copied there every `sync_interval`
     seconds. `inputs` are what trials are given (see `runtime.inputs`); `access` has the environment by which remote
     storage and MLflow are reached, credentials included, and `tracking_uri` is what the run's call says of MLflow. A
-    distributed trial has a `strategy` and, in JSON form, its `members`.
+    distributed trial has a `strategy` and, in JSON form, its `members`. With `tail` slots send what trials print while
+    they run.
     """
 
     run_id: str
@@ -32,6 +33,7 @@ class Job:
     trial_timeout: float | None = None
     local_logdir: bool = False
     verbose: bool = False
+    tail: bool = False
     gpus: int | None = None
     directory: str = ""
     import_path: tuple[str, ...] = ()

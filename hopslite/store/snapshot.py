@@ -9,6 +9,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,21 @@ def redacted(settings: dict[str, str]) -> dict[str, str]:
     }
 
 
-def save_snapshot(run: RunDir, spark: dict[str, Any]) -> list[str]:
-    """Write `program.*`, `environment.txt`, `git.json` and `spark.json`; returns what could not be written."""
+def save_snapshot(run: RunDir, spark: dict[str, Any], program: Mapping[str, bytes] | None = None) -> list[str]:
+    """Write `program.*`, `environment.txt`, `git.json` and `spark.json`; returns what could not be written.
+
+    Args:
+        program: files that are the program, where it is not this process's.
+    """
+
+    def save_program(run: RunDir) -> None:
+        for name, content in (program or {}).items():
+            run.write_bytes(name, content)
+        if program is None:
+            _save_program(run)
+
     problems = []
-    for save in (_save_program, _save_environment, _save_git, lambda run: _save_spark(run, spark)):
+    for save in (save_program, _save_environment, _save_git, lambda run: _save_spark(run, spark)):
         try:
             save(run)
         except (OSError, ValueError, subprocess.SubprocessError) as error:

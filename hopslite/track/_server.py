@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..store import RunDir
@@ -35,16 +35,18 @@ _retiring = threading.Lock()
 class TensorBoardServer:
     """TensorBoard over a run's directory, in a process of its own, from now until `close` or the driver's end.
 
-    Of a run that is kept elsewhere it shows what was written up to some seconds ago.
+    `logdir` may be several, by the names that TensorBoard shows for them. Of a run that is kept elsewhere it shows what
+    was written up to some seconds ago. `port` 0 is any free one.
 
     `on_ready` gets the URL and `on_warning` why there is none, each from a thread. Safe from many threads.
     """
 
     def __init__(
         self,
-        logdir: str,
+        logdir: str | Mapping[str, str],
         on_ready: Callable[[str], None] | None = None,
         on_warning: Callable[[str], None] | None = None,
+        port: int = 0,
     ) -> None:
         self._on_ready = on_ready
         self._on_warning = on_warning
@@ -54,7 +56,11 @@ class TensorBoardServer:
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._process = subprocess.Popen(
-                boot("hopslite.track._server", logdir),
+                boot(
+                    "hopslite.track._server",
+                    json.dumps({"": logdir} if isinstance(logdir, str) else dict(logdir)),
+                    str(port),
+                ),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -117,16 +123,13 @@ class TensorBoardServer:
 
 def main() -> int:
     """The program: one line of JSON with its URL or why there is none; ends when standard input does."""
-    logdir = sys.argv[1]
+    logdirs, port = json.loads(sys.argv[1]), int(sys.argv[2])
     own = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     os.nice(NICE)
     scratch = tempfile.mkdtemp(prefix="hopslite-tensorboard-")
     try:
-        run = RunDir(logdir)
-        if not run.is_local:
-            EventFiles(run, scratch).follow(REMOTE_SECONDS)
-        message = {"url": _launch(logdir if run.is_local else scratch)}
+        message = {"url": _launch(_local(logdirs, scratch), port)}
     except ImportError as error:
         message = {"warning": f"TensorBoard is not installed ({error}): pip install tensorboard"}
     except Exception as error:  # noqa: BLE001  any failure of a foreign program is the same to the run
@@ -142,7 +145,20 @@ def main() -> int:
     os._exit(0 if "url" in message else 1)  # not delayed by the threads of the server
 
 
-def _launch(logdir: str) -> str:
+def _local(logdirs: Mapping[str, str], scratch: str) -> str:
+    """One local directory with all of them, below their names."""
+    for name, logdir in logdirs.items():
+        run = RunDir(logdir)
+        if run.is_local and not name:
+            return logdir
+        if run.is_local:
+            os.symlink(run.url, os.path.join(scratch, name))
+        else:
+            EventFiles(run, os.path.join(scratch, name)).follow(REMOTE_SECONDS)
+    return scratch
+
+
+def _launch(logdir: str, port: int) -> str:
     # TensorBoard looks for this module to learn that it must not load TensorFlow
     sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
     from tensorboard import default, program
@@ -151,7 +167,7 @@ def _launch(logdir: str) -> str:
     options = {
         "--logdir": logdir,
         "--host": "127.0.0.1",
-        "--port": "0",
+        "--port": str(port),
         "--reload_interval": str(RELOAD_SECONDS),
         "--reload_multifile": "true",  # the training program and hopslite write to the same directory
     }

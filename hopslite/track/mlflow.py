@@ -9,6 +9,7 @@ from typing import Any
 
 from .._trial import Event, Result, State
 from ..store import RunDir
+from ..store.notes import Notes
 from ._mlflow_client import Connection, Known, Rejected, Write, target_uri
 from ._tracker import Context, Unavailable, numeric, without_credentials
 
@@ -202,6 +203,8 @@ class Mlflow:
         state = State(event.data.get("state") or State.FAILED)
         write = Write(tags={"hopslite.state": state.value})
         write.tags |= {f"hopslite.{name}": event.data.get(name) for name in ("best_trial", "error")}
+        notes = Notes.read(self._context.run)
+        write.tags |= {**notes.tags, "mlflow.note.content": notes.text or None}
         write.tags = {name: value for name, value in write.tags.items() if value is not None}
         best = self._params.get(str(event.data.get("best_trial")))
         if best is not None:

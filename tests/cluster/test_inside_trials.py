@@ -133,6 +133,35 @@ class TestOutput:
         experiment.launch(train, project=shared, display=display)
         assert not any("quiet" in line for line in display.lines)
 
+    def test_a_display_that_shows_output_has_it_while_the_trial_runs(
+        self, local_spark: Any, shared: str, tmp_path: Path
+    ) -> None:
+        def train(release: str) -> int:
+            import os
+            import time
+
+            print("on its way")
+            until = time.monotonic() + 60
+            while not os.path.exists(release) and time.monotonic() < until:
+                time.sleep(0.01)
+            return int(os.path.exists(release))
+
+        class Showing(Lines):
+            shows_output = True
+
+        release, display = tmp_path / "release", Showing()
+        with in_background(
+            lambda: experiment.launch(train, {"release": [str(release)]}, project=shared, display=display)
+        ) as running:
+            try:
+                eventually(
+                    lambda: any("0000  on its way" in status.printed for status in display.statuses), "a line is shown"
+                )
+            finally:
+                release.touch()
+            assert running.result()[1] is not None
+        assert not any("on its way" in line for line in display.lines)
+
 
 class TestFiles:
     def test_each_trial_keeps_its_own(

@@ -15,7 +15,7 @@ import pytest
 import hopslite
 from hopslite import errors
 
-FRAMEWORKS = ("pyspark", "tensorflow", "torch", "mlflow", "pandas", "scipy", "tensorboard")
+FRAMEWORKS = ("pyspark", "tensorflow", "torch", "mlflow", "pandas", "scipy", "tensorboard", "matplotlib", "sklearn")
 ROOT = Path(hopslite.__file__).parents[1]
 NO_MODULES = ("inputs", "report")
 PUBLIC = ("hopslite", *(f"hopslite.{name}" for name in hopslite.__all__ if name not in NO_MODULES))
@@ -58,6 +58,7 @@ def test_the_names_of_the_package_are_these():
         "model",
         "numpy_helper",
         "pandas_helper",
+        "plots",
         "report",
         "space",
         "stop",

@@ -17,6 +17,7 @@ from servers import SPACE, T0, Script, free_port, mlflow_client, read_mlflow, wh
 
 from hopslite._trial import State
 from hopslite.store import Project, RunDir
+from hopslite.store.notes import Notes
 from hopslite.track._deliver import Delivery
 from hopslite.track._mlflow_client import Connection, Write, _keys, target_uri
 from hopslite.track._tracker import Context, redact, without_credentials
@@ -82,6 +83,16 @@ def test_parent_and_children(tmp_path: Path, database: str) -> None:
     assert found["0000"].info.end_time - found["0000"].info.start_time > 0
     assert run.read_json("mlflow.json")["run_id"] == parent.info.run_id
     assert {"mlflow_run_id": parent.info.run_id} in delivered.told
+
+
+def test_tags_and_a_note_that_were_given_later(tmp_path: Path, database: str) -> None:
+    run = new_run(tmp_path)
+    whole_run(run, name="noted")
+    assert Delivered(run, database).ok
+    Notes({"team": "audio", "owner": "me"}, "a better one").write(run)
+    assert Delivered(run, database).ok
+    tags = read_mlflow(database, "noted")[None].data.tags
+    assert {"team": "audio", "owner": "me", "mlflow.note.content": "a better one"}.items() <= tags.items()
 
 
 def test_a_run_on_another_file_system_has_its_artifacts(database: str) -> None:

@@ -1,0 +1,60 @@
+"""Commands that go on: `resume` with a run, `track` with telling MLflow and TensorBoard of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .._runs import find
+from ..store import RunDir
+from ._common import RUN, home, project_option
+
+__all__ = ["resume_command", "track_command"]
+
+
+@click.command("resume")
+@click.argument("run", type=RUN)
+@click.option("--retry-failed", is_flag=True, help="Run trials that failed once more.")
+@click.option("--parallelism", type=click.IntRange(1), help="How many trials at a time.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For the rest of it.")
+@click.option("--master", metavar="URL", help="Spark's; default: what spark-defaults.conf says, or local[*].")
+@project_option
+def resume_command(
+    place: str | None,
+    run: str,
+    retry_failed: bool,
+    parallelism: int | None,
+    timeout: float | None,
+    master: str | None,
+) -> int:
+    """Go on with a run that broke off. What had finished is not run again."""
+    from .. import experiment
+
+    project = home(place)
+    run_id = find(project, run).url.rpartition("/")[2]
+    given = {"parallelism": parallelism, "timeout": timeout}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if master is not None:
+        from pyspark.sql import SparkSession
+
+        options["spark"] = SparkSession.builder.master(master).appName("hopslite").getOrCreate()
+    experiment.resume(run_id, project=project.url, retry_failed=retry_failed, **options)
+    return 0
+
+
+@click.command("track")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=RUN)
+@click.option("--tracking-uri", metavar="URI", help="The MLflow server; default: the one that the run was meant for.")
+@project_option
+def track_command(place: str | None, runs: tuple[str, ...], tracking_uri: str | None) -> int:
+    """Tell MLflow and TensorBoard of runs. Doing so again changes nothing."""
+    import os
+
+    from ..track.__main__ import main
+
+    project = home(place)
+    found: list[RunDir] = [find(project, run) for run in runs]
+    if tracking_uri:
+        os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
+    return max(main([directory.url]) for directory in found)

@@ -1,0 +1,90 @@
+"""Job files of `hopslite run`: YAML whose mistakes are told with their lines."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+
+from ..errors import InvalidArguments
+
+__all__ = ["KEYS", "read_job"]
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, (str, int, float, bool))
+
+
+def _is_params(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and (_is_scalar(each) or (isinstance(each, list) and each and all(map(_is_scalar, each))))
+        for name, each in value.items()
+    )
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(k, str) and _is_scalar(v) for k, v in value.items())
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+
+
+# What a job file may have: whether a value will do, and what is allowed.
+KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "command": (lambda value: isinstance(value, str) and bool(value.strip()), "a text, such as: python train.py"),
+    "name": (lambda value: isinstance(value, str), "a text"),
+    "message": (lambda value: isinstance(value, str), "a text"),
+    "params": (_is_params, "names with a value or a list of values, such as: {lr: [0.1, 0.01], epochs: 5}"),
+    "env": (_is_texts, "names with texts or numbers"),
+    "inputs": (_is_texts, "names with URLs or paths"),
+    "code": (lambda value: isinstance(value, str), "the path of a folder"),
+    "gpu": (_is_whole, "a whole number from 0"),
+    "metric": (lambda value: isinstance(value, str), "the name of a metric"),
+    "direction": (lambda value: value in ("max", "min"), "max or min"),
+    "parallelism": (lambda value: _is_whole(value) and value > 0, "a whole number from 1"),
+    "timeout": (_is_seconds, "a number of seconds above 0"),
+    "trial_timeout": (_is_seconds, "a number of seconds above 0"),
+}
+
+
+def read_job(path: str) -> dict[str, Any]:
+    """What a job file says.
+
+    Raises:
+        InvalidArguments: it is no YAML, or has what it may not have; all problems, each with its line.
+    """
+    with open(path, encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}" if mark else path
+        raise InvalidArguments(where, [f"this is not YAML: {getattr(error, 'problem', error)}"]) from None
+    if not isinstance(values, dict) or node is None:
+        raise InvalidArguments(path, [f"a job has the keys {', '.join(KEYS)}; this is no such list of keys"])
+    problems, seen = [], set()
+    for key, value in node.value:
+        name, line = key.value, key.start_mark.line + 1
+        if name in seen:
+            problems.append(f"line {line}: {name} is there twice")
+        elif name not in KEYS:
+            near = difflib.get_close_matches(str(name), KEYS, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"keys: {', '.join(KEYS)}"
+            problems.append(f"line {line}: there is no key {name!r}; {hint}")
+        elif not KEYS[name][0](values[name]):
+            problems.append(f"line {value.start_mark.line + 1}: {name} is {values[name]!r:.60}; give {KEYS[name][1]}")
+        seen.add(name)
+    if "command" not in seen:
+        problems.append("command is missing; it says what to run, such as: python train.py")
+    if problems:
+        raise InvalidArguments(path, problems)
+    return values

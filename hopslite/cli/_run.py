@@ -1,0 +1,183 @@
+"""The command `run`: a program, once for each combination of its parameters, on Spark."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from .._trial import State
+from ..errors import InvalidArguments, TrialFailed
+from ..runtime.command import Command
+from ._code import packed
+from ._common import home, project_option
+from ._jobfile import read_job
+
+__all__ = ["run_command"]
+
+
+@click.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("program")
+@click.argument("parameters", nargs=-1, type=click.UNPROCESSED, metavar="[--NAME VALUE]...")
+@click.option("--name", help="The run's name; default: the program's.")
+@click.option("-m", "--message", help="A note on the run.")
+@click.option("--env", "environment", multiple=True, metavar="FILE", help="Variables for it, as lines KEY=VALUE.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME=URL", help="Data, in $HOPSLITE_INPUT_NAME.")
+@click.option("--code", metavar="DIR", help="The folder that travels with it; default: the program's.")
+@click.option("--gpu", type=click.IntRange(0), metavar="N", help="GPUs for each trial.")
+@click.option("--metric", help="What is optimised; without it all trials are equal.")
+@click.option("--direction", type=click.Choice(["max", "min"]), help="Default: max.")
+@click.option("--parallelism", type=click.IntRange(1), metavar="N", help="How many trials at a time.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For all of it.")
+@click.option("--trial-timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For each trial.")
+@click.option("--master", metavar="URL", help="Spark's; default: what spark-defaults.conf says, or local[*].")
+@project_option
+def run_command(place: str | None, program: str, parameters: Sequence[str], **options: Any) -> int:
+    """Run a PROGRAM once for each combination of its parameters.
+
+    PROGRAM is a Python script or another command, or a job file (.yml). Options of hopslite come before it, the
+    program's parameters after it; one that is a JSON list is tried with each of its values:
+
+    \b
+        hopslite run --metric accuracy train.py --lr '[0.1, 0.01]' --epochs 5
+
+    The program gets them as arguments, and as $HOPSLITE_PARAM_LR. It tells metrics in lines of its output, as
+    {"metric": "loss", "value": 0.1, "step": 3}, or in TensorBoard's event files. What it leaves in $HOPSLITE_OUTPUT is
+    kept. Its folder travels with it, without what .hopsliteignore lists.
+    """
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    master = given.pop("master", None)
+    job = _job(program, parameters, given)
+    params = {name: value if isinstance(value, list) else [value] for name, value in job.get("params", {}).items()}
+    words = shlex.split(job["command"])
+    if words[0] in ("python", "python3") and len(words) > 1:
+        words = words[1:]  # the one that the executors have
+    command = Command(
+        words=tuple(words),
+        names=tuple(params),
+        code=packed(os.path.abspath(job["code"])),
+        environment={
+            name: value if isinstance(value, str) else json.dumps(value) for name, value in job["env"].items()
+        },
+        metric=job.get("metric"),
+    )
+    return _launch(place, job, command, params, master)
+
+
+def _launch(
+    place: str | None, job: Mapping[str, Any], command: Command, params: Mapping[str, list[Any]], master: str | None
+) -> int:
+    from .. import experiment
+
+    shared: dict[str, Any] = {
+        "name": job["name"],
+        "project": home(place).url,
+        "description": job.get("message"),
+        "tags": {"command": job["command"]},
+        "inputs": job["inputs"] or None,
+        "gpus_per_trial": job.get("gpu"),
+        "timeout": job.get("timeout"),
+        "trial_timeout": job.get("trial_timeout"),
+        "parallelism": job.get("parallelism"),
+    }
+    shared = {name: value for name, value in shared.items() if value is not None}
+    if master is not None:
+        from pyspark.sql import SparkSession
+
+        shared["spark"] = SparkSession.builder.master(master).appName("hopslite").getOrCreate()
+    try:
+        if job.get("metric"):
+            direction = job.get("direction", "max")
+            run = experiment.grid_search(command, params, direction, optimization_key=job["metric"], **shared)
+        else:
+            shared.pop("parallelism", None)
+            combinations = list(itertools.product(*params.values()))
+            lists = {name: [each[index] for each in combinations] for index, name in enumerate(params)}
+            run = experiment.launch(command, lists or None, **shared)
+    except TrialFailed as failure:
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {failure}", err=True)
+        return 1
+    return 1 if run.counts.get(State.FAILED) else 0
+
+
+def _job(program: str, parameters: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
+    """What is to be run: the job file, and over it what the command line says."""
+    is_file = program.endswith((".yml", ".yaml"))
+    folder = os.path.dirname(os.path.abspath(program)) if is_file or os.path.exists(program) else os.getcwd()
+    job: dict[str, Any] = {}
+    if is_file:
+        if not os.path.isfile(program):
+            raise InvalidArguments("hopslite run", [f"there is no job file {program}"])
+        job = read_job(program)
+    else:
+        if program.endswith(".py") and not os.path.isfile(program):
+            raise InvalidArguments("hopslite run", [f"there is no program {program}"])
+        inside = os.path.relpath(program, given.get("code") or folder) if os.path.isfile(program) else program
+        job = {"command": shlex.quote(inside)}
+    files = given.pop("environment", ())
+    job["env"] = {**job.get("env", {}), **{name: value for path in files for name, value in _variables(path).items()}}
+    job["inputs"] = {**job.get("inputs", {}), **_inputs(given.pop("inputs", ()))}
+    words, params = _parameters(parameters)
+    job["params"] = {**job.get("params", {}), **params}
+    job["command"] = " ".join([job["command"], *map(shlex.quote, words)])
+    job |= given
+    job["code"] = os.path.join(folder, job["code"]) if job.get("code") else folder
+    if not os.path.isdir(job["code"]):
+        raise InvalidArguments("hopslite run", [f"code: there is no folder {job['code']}"])
+    job.setdefault("name", os.path.splitext(os.path.basename(program))[0] or "run")
+    return job
+
+
+def _parameters(given: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Words of the command, and its parameters: `--lr 0.1` and `--lr=0.1`; `--flag` alone is true."""
+    words: list[str] = []
+    params: dict[str, Any] = {}
+    left = list(given)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("--") or word == "--":
+            words.append(word)
+            continue
+        name, equals, text = word[2:].partition("=")
+        if not equals:
+            text = left.pop(0) if left and not left[0].startswith("--") else "true"
+        if not name.replace("-", "_").isidentifier():
+            raise click.UsageError(f"{word}: {name!r} is no name of a parameter")
+        params[name.replace("-", "_")] = _value(text)
+    return words, params
+
+
+def _value(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    if value == []:
+        raise click.UsageError("a parameter has an empty list of values; give at least one")
+    return value if isinstance(value, (str, int, float, bool, list)) else text
+
+
+def _variables(path: str) -> dict[str, str]:
+    found = {}
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            text = line.strip()
+            if not text or text.startswith("#"):
+                continue
+            name, equals, value = text.removeprefix("export ").partition("=")
+            if not equals or not name.strip().isidentifier():
+                raise InvalidArguments(path, [f"line {number}: {name.strip()[:40]!r} is no KEY=VALUE"])
+            found[name.strip()] = value.strip().strip("\"'")
+    return found
+
+
+def _inputs(given: Sequence[str]) -> dict[str, str]:
+    found = dict(each.partition("=")[::2] for each in given)
+    if bad := [name for name, url in found.items() if not name or not url]:
+        raise click.BadParameter(f"{bad[0]!r}; give NAME=URL", param_hint="--input")
+    return found

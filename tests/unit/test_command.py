@@ -1,0 +1,320 @@
+"""`hopslite run`: programs as trials, their parameters, metrics and files, and what is wrong with a job file."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from hopslite import cli, experiment
+from hopslite.cli._code import packed
+from hopslite.cli._jobfile import read_job
+from hopslite.cli._run import _job
+from hopslite.errors import InvalidArguments, TrialFailed
+from hopslite.runtime.command import Command
+from hopslite.store import RunDir
+
+OPTIONS: dict[str, Any] = {"pool": "inline", "display": False}
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    return folder
+
+
+def run(
+    code: Path, program: str, params: dict[str, Any], words: tuple[str, ...] = ("train.py",), **changes: Any
+) -> Any:
+    (code / "train.py").write_text(program)
+    options = {key: changes.pop(key) for key in ("optimization_key", "inputs", "stopper", "project") if key in changes}
+    command = Command(words, tuple(params), packed(str(code)), **changes)
+    lists = {name: value if isinstance(value, list) else [value] for name, value in params.items()}
+    if "optimization_key" in options:
+        return experiment.grid_search(command, lists, name="job", **options, **OPTIONS)
+    return experiment.launch(command, lists or None, name="job", **options, **OPTIONS)
+
+
+def told(run: Any) -> Any:
+    return json.loads(Path(run.trials[0].logdir, "output", "told.json").read_text())
+
+
+TELLS = """
+import json, os, sys
+env = {k: v for k, v in os.environ.items() if k.startswith(("HOPSLITE_P", "HOPSLITE_I", "MY"))}
+told = {"argv": sys.argv[1:], "env": env,
+        "here": sorted(os.listdir()), "cwd": os.getcwd(), "trial": os.environ["HOPSLITE_TRIAL_ID"]}
+open(os.path.join(os.environ["HOPSLITE_OUTPUT"], "told.json"), "w").write(json.dumps(told))
+"""
+
+
+class TestProgram:
+    def test_its_parameters(self, code: Path, project: str) -> None:
+        params = {"lr": 0.1, "kind": "a b", "deep": True, "layers": [[1, 2]]}
+        found = told(run(code, TELLS, params))
+        assert found["argv"] == ["--lr", "0.1", "--kind", "a b", "--deep", "true", "--layers", "[1, 2]"]
+        assert found["env"]["HOPSLITE_PARAM_KIND"] == "a b"
+        assert json.loads(found["env"]["HOPSLITE_PARAMS"]) == {"lr": 0.1, "kind": "a b", "deep": True, "layers": [1, 2]}
+        assert found["trial"] == "0000"
+
+    def test_parameters_in_its_words(self, code: Path, project: str) -> None:
+        words = ("train.py", "fit", "--rate={lr}", "{kind}-{lr}", "{other}")
+        assert told(run(code, TELLS, {"lr": 0.5, "kind": "{lr}"}, words))["argv"] == [
+            "fit",
+            "--rate=0.5",
+            "{lr}-0.5",
+            "{other}",
+        ]
+
+    def test_its_environment_inputs_and_folder(self, code: Path, project: str, tmp_path: Path) -> None:
+        (code / "helper.py").write_text("")
+        (tmp_path / "data.csv").write_text("1")
+        result = run(code, TELLS, {}, environment={"MY_TOKEN": "s3cret"}, inputs={"train": str(tmp_path / "data.csv")})
+        found = told(result)
+        assert found["env"]["MY_TOKEN"] == "s3cret"
+        assert found["env"]["HOPSLITE_INPUT_TRAIN"] == str(tmp_path / "data.csv")
+        assert found["here"] == ["helper.py", "train.py"]
+        assert not os.path.exists(found["cwd"]), "the copy of the code was left behind"
+        for path in Path(result.logdir).rglob("*"):
+            if path.is_file() and path.name not in ("plan.pkl", "told.json"):
+                assert b"s3cret" not in path.read_bytes(), path
+
+    def test_any_program(self, code: Path, project: str) -> None:
+        (code / "go.sh").write_text('#!/bin/sh\necho "{\\"metric\\": \\"n\\", \\"value\\": $2}"\n')
+        (code / "go.sh").chmod(0o755)
+        assert run(code, "", {"n": 3}, ("./go.sh",)).trials[0].outputs["n"] == 3.0
+
+    def test_its_code_is_kept(self, code: Path, project: str) -> None:
+        result = run(code, TELLS, {})
+        deadline = time.monotonic() + 30
+        while not RunDir(result.logdir).exists("code.zip") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        with zipfile.ZipFile(io.BytesIO(RunDir(result.logdir).read_bytes("code.zip"))) as archive:
+            assert archive.read("train.py").decode() == TELLS
+        assert not RunDir(result.logdir).exists("program.py")
+
+
+class TestMetrics:
+    def test_lines(self, code: Path, project: str) -> None:
+        program = """
+print('{"metric": "loss", "value": 0.5, "step": 0}')
+print('not {"metric": "loss", "value": 9}')
+print('  {"metric": "loss", "value": 0.25, "step": 1}  ')
+print('{"metric": "f1", "value": 1}')
+for bad in ('{', '{}', '{"metric": 3, "value": 1}', '{"metric": "loss", "value": "x"}', '[1]', '{"metric": "x"}'):
+    print(bad)
+print('{"metric": "last", "value": 2}', end="")
+"""
+        result = run(code, program, {"n": [1, 2]}, optimization_key="loss", metric="loss")
+        assert result.best_metric == 0.25
+        outputs = result.trials[0].outputs
+        assert {name: outputs[name] for name in ("loss", "f1", "last")} == {"loss": 0.25, "f1": 1.0, "last": 2.0}
+        assert result.reports()[["step", "value"]].values.tolist()[:2] == [[0.0, 0.5], [1.0, 0.25]]
+        log = Path(result.trials[0].logdir, "output.log").read_text()
+        assert log.splitlines()[1] == 'not {"metric": "loss", "value": 9}'
+
+    def test_tensorboard_files(self, code: Path, project: str) -> None:
+        program = """
+import os
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+for folder in (os.path.join(os.environ["HOPSLITE_OUTPUT"], "tb"), "logs"):
+    writer = EventFileWriter(folder)
+    for step in range(3):
+        tag = "loss" if folder == "logs" else "accuracy"
+        writer.add_event(Event(step=step, summary=Summary(value=[Summary.Value(tag=tag, simple_value=step / 4)])))
+    writer.close()
+"""
+        result = run(code, program, {"n": [1]}, optimization_key="accuracy", metric="accuracy")
+        assert (result.best_metric, result.best_outputs["loss"]) == (0.5, 0.5)
+        assert result.reports()["value"].tolist() == [0.0, 0.25, 0.5]
+
+    def test_a_stopper_ends_the_program_and_what_it_started(self, code: Path, project: str, tmp_path: Path) -> None:
+        program = f"""
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+open({str(tmp_path / "pids")!r}, "w").write(f"{{os.getpid()}} {{child.pid}}")
+for step in range(3000):
+    print('{{"metric": "loss", "value": 5, "step": ' + str(step) + '}}', flush=True)
+    time.sleep(0.01)
+"""
+        from hopslite import stop
+
+        result = run(
+            code, program, {"n": [1]}, optimization_key="loss", metric="loss", stopper=stop.Threshold(upper=4.0)
+        )
+        assert [str(trial.state) for trial in result.trials] == ["STOPPED"]
+        pids = map(int, (tmp_path / "pids").read_text().split())
+        assert not [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("program", "error"),
+        [
+            ("import sys; print('no data'); sys.exit(3)", "train.py ended with exit status 3: no data"),
+            ("raise ValueError('too large')", "train.py ended with exit status 1: ValueError: too large"),
+            ("import os; os.kill(os.getpid(), 9)", "train.py ended with signal 9"),
+        ],
+    )
+    def test_are_its_own(self, code: Path, project: str, program: str, error: str) -> None:
+        with pytest.raises(TrialFailed) as failed:
+            run(code, program, {})
+        trial = failed.value.result.trials[0]  # type: ignore[attr-defined]
+        assert (trial.error, trial.cause, trial.traceback) == (error, "exit", None)
+
+    def test_a_program_that_is_not_there(self, code: Path, project: str) -> None:
+        with pytest.raises(TrialFailed, match="nowhere cannot be started: No such file or directory"):
+            run(code, "", {}, ("nowhere",))
+
+    def test_no_metric(self, code: Path, project: str) -> None:
+        with pytest.raises(
+            TrialFailed, match=r"has not told the metric 'loss'; metrics that it told: f1\. Have it print"
+        ):
+            run(code, """print('{"metric": "f1", "value": 1}')""", {"n": [1]}, optimization_key="loss", metric="loss")
+
+
+class TestCode:
+    def test_what_is_left_out(self, code: Path) -> None:
+        (code / ".hopsliteignore").write_text("# data\n*.csv\n/build/\n!keep.csv\n")
+        for name in ("a.csv", "keep.csv", "deep/b.csv", "build/x", "deep/build/y", ".git/config", "x/__pycache__/m.pyc",
+                     "größe ü.py", "deep/er/z.py"):  # fmt: skip
+            (code / name).parent.mkdir(parents=True, exist_ok=True)
+            (code / name).write_text(name)
+        with zipfile.ZipFile(io.BytesIO(packed(str(code)))) as archive:
+            assert archive.namelist() == sorted(
+                [".hopsliteignore", "keep.csv", "deep/build/y", "größe ü.py", "deep/er/z.py"]
+            )
+
+    def test_the_same_files_make_the_same_archive(self, code: Path) -> None:
+        (code / "a").write_text("1")
+        first = packed(str(code))
+        os.utime(code / "a", (0, 0))
+        assert packed(str(code)) == first
+
+    def test_too_much(self, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cli._code, "LARGEST", 10)
+        (code / "large.bin").write_bytes(b"0" * 11)
+        with pytest.raises(InvalidArguments, match=r"11 bytes.*10 bytes may travel.*large.bin \(11 bytes\)"):
+            packed(str(code))
+
+
+class TestJobFiles:
+    def test_all_that_it_may_say(self, tmp_path: Path) -> None:
+        job = {
+            "command": "python train.py", "name": "a", "message": "b", "params": {"lr": [0.1, 1], "epochs": 5},
+            "env": {"A": 1}, "inputs": {"train": "x"}, "code": "src", "gpu": 0, "metric": "loss", "direction": "min",
+            "parallelism": 2, "timeout": 1.5, "trial_timeout": 3,
+        }  # fmt: skip
+        (tmp_path / "job.yml").write_text(json.dumps(job))
+        assert read_job(str(tmp_path / "job.yml")) == job
+
+    @pytest.mark.parametrize(
+        ("text", "problems"),
+        [
+            ("command: x\nparam: {a: 1}", ["line 2: there is no key 'param'; did you mean 'params'?"]),
+            ("command: x\nfoo: 1", ["line 2: there is no key 'foo'; keys: command"]),
+            ("params: {}\n", ["command is missing"]),
+            (
+                "command: x\ngpu: many\nparams:\n  lr: []",
+                ["line 2: gpu is 'many'; give a whole number", "line 4: params"],
+            ),
+            ("command: x\ncommand: y", ["line 2: command is there twice"]),
+            (
+                "command: x\ntimeout: -1\ndirection: up",
+                ["line 2: timeout", "line 3: direction is 'up'; give max or min"],
+            ),
+            ("command: [x", ["line 1: this is not YAML"]),
+            ("- a\n- b", ["this is no such list of keys"]),
+            ("", ["this is no such list of keys"]),
+            ("command: !!python/object:os.system x", ["this is not YAML"]),
+        ],
+    )
+    def test_what_it_may_not(self, tmp_path: Path, text: str, problems: list[str]) -> None:
+        path = tmp_path / "job.yml"
+        path.write_text(text)
+        with pytest.raises(InvalidArguments) as refused:
+            read_job(str(path))
+        assert str(path) in str(refused.value)
+        for problem in problems:
+            assert problem in str(refused.value)
+
+    def test_the_command_line_goes_over_it(self, tmp_path: Path) -> None:
+        (tmp_path / "src").mkdir()
+        (tmp_path / "job.yml").write_text(
+            "command: python train.py\nparams: {lr: 0.1, epochs: 5}\ncode: src\nenv: {A: 1, B: 2}\nmetric: loss"
+        )
+        (tmp_path / "more.env").write_text("# mine\nexport B='3'\n\nC = x=y\n")
+        given = {"metric": "f1", "environment": (str(tmp_path / "more.env"),), "inputs": ("d=s3://b/d",)}
+        job = _job(str(tmp_path / "job.yml"), ["fit", "--lr", "[1, 2]", "--batch-size=8", "--fast"], given)
+        assert job["command"] == "python train.py fit"
+        assert job["params"] == {"lr": [1, 2], "epochs": 5, "batch_size": 8, "fast": True}
+        assert job["env"] == {"A": 1, "B": "3", "C": "x=y"}
+        assert (job["metric"], job["inputs"], job["name"]) == ("f1", {"d": "s3://b/d"}, "job")
+        assert job["code"] == str(tmp_path / "src")
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize(
+        ("arguments", "code", "message"),
+        [
+            (["nowhere.py"], 1, "there is no program nowhere.py"),
+            (["job.yml"], 1, "there is no job file job.yml"),
+            (["--code", "nowhere", "ls"], 1, "there is no folder"),
+            (["--gpu", "x", "ls"], 2, "x"),
+            (["--input", "x", "ls"], 2, "give NAME=URL"),
+            (["ls", "--lr", "[]"], 2, "an empty list"),
+            (["ls", "--1 x", "3"], 2, "is no name of a parameter"),
+            (["--env", "nowhere.env", "ls"], 1, "nowhere.env"),
+            ([], 2, "PROGRAM"),
+        ],
+    )
+    def test_mistakes(
+        self, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+        arguments: list[str], code: int, message: str,
+    ) -> None:  # fmt: skip
+        monkeypatch.chdir(tmp_path)
+        assert cli.main(["run", *arguments]) == code
+        assert message in capfd.readouterr().err
+        assert not os.path.exists(project)
+
+    @pytest.mark.parametrize("failing", [False, True])
+    def test_on_spark(self, project: str, code: Path, failing: bool) -> None:
+        (code / "train.py").write_text(
+            "import argparse, helper\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float)\n"
+            "p.add_argument('--epochs', type=int)\na = p.parse_args()\n"
+            'print(\'{"metric": "loss", "value": %s}\' % (a.lr * helper.TWO))\n'
+            + ("raise SystemExit(a.lr > 0.5)\n" if failing else "")
+        )
+        (code / "helper.py").write_text("TWO = 2\n")
+        options = ["--metric", "loss", "--direction", "min", "-m", "a try", "--master", "local[2]"]
+        command = [
+            sys.executable,
+            "-m",
+            "hopslite.cli",
+            "run",
+            *options,
+            "train.py",
+            "--lr",
+            "[0.5, 0.25, 1]",
+            "--epochs",
+            "3",
+        ]
+        done = subprocess.run(command, cwd=code, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == int(failing), done.stderr
+        assert "Traceback" not in done.stderr + done.stdout
+        found = experiment.load("train")
+        assert (found.best_params, found.best_metric) == ({"lr": 0.25, "epochs": 3}, 0.5)
+        assert (found.description, found.tags) == ("a try", {"command": "train.py"})
+        assert len(found.trials) == 3
