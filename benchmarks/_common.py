@@ -33,6 +33,7 @@ def session(master: str) -> Iterator[Any]:
     """A session whose Python workers have started."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.setdefault("HOPSLITE_PLOTS", "off")  # drawn after a run, they would take part in the next one's time
     from pyspark.sql import SparkSession
 
     spark = (

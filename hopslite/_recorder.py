@@ -9,6 +9,7 @@ import getpass
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -122,7 +123,17 @@ class Recorder:
             failure = error
         if failure is not None:
             self._tell(f"the run's record in {self.directory.url} is not complete: {failure}")
+        if self._settings.plots and result.best_trial is not None:
+            self._draw()
         self._close()
+
+    def _draw(self) -> None:
+        """Figures of the run, in its directory: by a process of their own, since drawing takes seconds."""
+        if self.directory.url.startswith("memory://"):
+            return
+        streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        with contextlib.suppress(OSError):
+            subprocess.Popen(track.boot("hopslite.plots", self.directory.url), start_new_session=True, **streams)
 
     def leave(self, record: dict[str, Any] | None) -> None:
         """End without another word about the run; `record` is put back where this driver has only tried to resume."""

@@ -28,6 +28,7 @@ class Settings:
     project: str = "./hopslite_project"
     tracking_uri: str | None = None  # None: SQLite in the project directory; "off": no MLflow
     tensorboard: bool = True
+    plots: bool = True  # of searches, in their directories
     channel_port: str = "0"
     member_ports: str = "0"
     sync_interval: float = 10.0  # seconds
@@ -82,4 +83,4 @@ def _from_file() -> dict[str, Any]:
         raise InvalidArguments(str(path.resolve()), [f"not TOML: {error}"]) from error
 
 
-_CONVERSIONS: dict[str, Callable[[Any], Any]] = {"tensorboard": _is_on, "sync_interval": _interval}
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {"tensorboard": _is_on, "plots": _is_on, "sync_interval": _interval}

@@ -35,6 +35,7 @@ os.environ.update(
     {
         MARK: secrets.token_hex(8),
         "HOPSLITE_TENSORBOARD": "0",  # tests that need the program or a tracking server switch them on
+        "HOPSLITE_PLOTS": "0",
         "HOPSLITE_TRACKING_URI": "off",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "TF_CPP_MIN_LOG_LEVEL": "2",

@@ -33,6 +33,7 @@ COMMANDS = {
     "export": "_archive",
     "import": "_archive",
     "resume": "_go",
+    "reproduce": "_reproduce",
     "track": "_go",
     "tensorboard": "_serve",
     "ui": "_serve",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
-import zipfile
 from collections.abc import Iterator
 
 from ..errors import InvalidArguments
 from ..store._found import size_text
+from ..store.snapshot import zipped
 
 __all__ = ["IGNORE", "packed"]
 
@@ -16,7 +15,6 @@ IGNORE = ".hopsliteignore"
 ALWAYS = (".git/", "__pycache__/", ".venv/", ".ipynb_checkpoints/", "hopslite_project/", "*.pyc")
 LARGEST = 200 << 20  # bytes, unpacked: it goes to each slot
 NAMED = 3
-EARLIEST = (1980, 1, 1, 0, 0, 0)  # the same files make the same archive, whenever they were written
 
 
 def packed(folder: str) -> bytes:
@@ -37,15 +35,7 @@ def packed(folder: str) -> bytes:
                 f"code in {IGNORE}, and give data with --input. The largest: {named}"
             ],
         )
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, path in sorted(files.items()):
-            info = zipfile.ZipInfo(name, EARLIEST)
-            info.external_attr = (os.stat(path).st_mode & 0o777) << 16
-            info.compress_type = zipfile.ZIP_DEFLATED
-            with open(path, "rb") as file:
-                archive.writestr(info, file.read())
-    return buffer.getvalue()
+    return zipped(files)
 
 
 def _files(folder: str) -> Iterator[tuple[str, str]]:

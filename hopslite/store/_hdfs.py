@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -146,6 +147,7 @@ class _Client(Client):  # type: ignore[misc]
     def __init__(self, address: str, options: dict[str, str]) -> None:
         super().__init__(address, options)
         self.inner = _Bounded(self.inner)
+        _connected.add(self.inner)
 
 
 class _Bounded:
@@ -195,6 +197,13 @@ class _Bounded:
         if name in ("read", "read_range") and isinstance(arguments[-1], int):  # of a file; a client's `read` opens one
             return arguments[-1] if arguments[-1] >= 0 else int(self._inner.file_length())
         return 0
+
+
+_connected: weakref.WeakSet[_Bounded] = weakref.WeakSet()
+_kept: list[_Bounded] = []
+# A process that is forked, as by a data loader, has the clients without their threads. fsspec lets go of its file
+# systems there, and a client that ends would wait for its threads for ever: so none ends there.
+os.register_at_fork(before=lambda: _kept.extend(_connected), after_in_parent=_kept.clear)
 
 
 def _as_python_says(error: BaseException) -> BaseException:

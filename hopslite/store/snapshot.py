@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import io
 import os
 import platform
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,10 @@ from typing import Any
 from .filesystems import without_credentials
 from .rundir import RunDir
 
-__all__ = ["redacted", "save_snapshot"]
+__all__ = ["redacted", "save_snapshot", "zipped"]
+
+MOST_FILES = 1000
+EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 _SECRET = re.compile(
     r"(?i:secret|password|passwd|passphrase|token|credential|(access|api|account)[._-]?key|authkey|private)"
@@ -68,6 +73,34 @@ def _save_program(run: RunDir) -> None:
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     if script and Path(script).is_file():
         run.write_bytes(f"program{Path(script).suffix or '.py'}", Path(script).read_bytes())
+        files = _imported(Path(script).resolve())
+        if len(files) > 1:
+            run.write_bytes("code.zip", zipped(files))
+
+
+def _imported(script: Path) -> dict[str, str]:
+    """A script and the modules that it has imported from its own folder, by their names in it."""
+    files = {script.name: str(script)}
+    for module in list(sys.modules.values()):
+        path = Path(getattr(module, "__file__", None) or os.sep).resolve()
+        if path.suffix == ".py" and script.parent in path.parents and path.is_file():
+            inside = path.relative_to(script.parent)
+            if not {"site-packages", "dist-packages"} & {*inside.parts} and len(files) < MOST_FILES:
+                files[str(inside)] = str(path)
+    return files
+
+
+def zipped(files: Mapping[str, str]) -> bytes:
+    """Files by their names in it, as a zip archive: the same files make the same one, whenever they were written."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, path in sorted(files.items()):
+            info = zipfile.ZipInfo(name, EARLIEST)
+            info.external_attr = (os.stat(path).st_mode & 0o777) << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            with open(path, "rb") as file:
+                archive.writestr(info, file.read())
+    return buffer.getvalue()
 
 
 def _notebook_path() -> Path | None:

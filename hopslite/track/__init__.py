@@ -4,7 +4,7 @@ A tracker never slows the trials or the driver: `start` makes a process that fol
 deliver (a server is down) `python -m hopslite.track RUN_DIRECTORY` delivers later what the journal holds.
 """
 
-from ._process import Handle, start
+from ._process import Handle, boot, start
 from ._registry import register_model
 from ._server import TensorBoardServer
 from ._tracker import Context, Tracker, Unavailable, without_credentials
@@ -15,6 +15,7 @@ __all__ = [
     "TensorBoardServer",
     "Tracker",
     "Unavailable",
+    "boot",
     "register_model",
     "start",
     "without_credentials",

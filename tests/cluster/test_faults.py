@@ -128,7 +128,8 @@ class TestOnOneMachine:
             try:
                 eventually(display.started.is_set, "the run has begun")
                 run = RunDir(display.logdir)
-                eventually(lambda: sum(e.kind == "report" for e in events(run)) > 5, "reports are in the journal")
+                reporting = lambda: {e.trial for e in events(run) if e.kind == "report" and e.data["step"] > 2}  # noqa: E731
+                eventually(lambda: len(reporting()) == 2, "reports of both slots are in the journal")
                 ballast = full_disk / "ballast"
                 fill(ballast)
                 size = journal_size(run)

@@ -391,6 +391,82 @@ class TestArchive:
         assert sorted(Path(home.url).rglob("*")) == before
 
 
+SCRIPT = """
+import helper
+from hopslite import experiment
+
+if __name__ == "__main__":
+    run = experiment.grid_search(helper.train, {"n": [1, 2]}, name="script", pool="inline", display=False)
+    print("best", run.best_metric)
+"""
+
+
+class TestReproduce:
+    @pytest.fixture
+    def script(self, project: str, tmp_path: Path) -> Path:
+        """A program that has run, with a module from its folder, and has changed since."""
+        folder = tmp_path / "mine"
+        (folder / "deep").mkdir(parents=True)
+        (folder / "main.py").write_text(SCRIPT)
+        (folder / "helper.py").write_text("import deep.er\ndef train(n):\n    return n * deep.er.TWO\n")
+        (folder / "deep" / "er.py").write_text("TWO = 2\n")
+        (folder / "unused.py").write_text("")
+        subprocess.run([sys.executable, folder / "main.py"], check=True, capture_output=True, timeout=100, cwd=tmp_path)
+        (folder / "deep" / "er.py").write_text("TWO = 3\n")
+        return folder
+
+    def test_a_script_with_what_it_imports(
+        self, script: Path, answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        RunDir(experiment.load("script").logdir).write_bytes(
+            "environment.txt", b"# Python 3.9.1 on Linux\nnumpy==1.2\n"
+        )
+        code, out, _ = answer("reproduce", "script", "--no-install")
+        assert (code, out.splitlines()[0]) == (0, f"{tmp_path}/script-1")
+        assert "python main.py" in out
+        made = tmp_path / "script-1"
+        assert sorted(str(path.relative_to(made)) for path in made.rglob("*.*") if path.is_file()) == [
+            "deep/er.py",
+            "helper.py",
+            "main.py",
+            "requirements.txt",
+        ]
+        done = subprocess.run(
+            [sys.executable, "main.py"], cwd=made, capture_output=True, text=True, timeout=100, check=True
+        )
+        assert done.stdout == "best 4.0\n"
+        assert (made / "requirements.txt").read_text() == "numpy==1.2\n"
+        assert "# Python 3.9" in out
+        assert answer("reproduce", "script", "--no-install")[0] == 1  # it is there already
+
+    def test_with_its_environment(
+        self, script: Path, project: str, answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        run = experiment.load("script")
+        version = ".".join(map(str, sys.version_info[:2]))
+        environment = RunDir(run.logdir)
+        environment.write_bytes("environment.txt", f"# Python {version}.1 on Linux\n".encode())
+        code, out, _ = answer("reproduce", "script", "-o", "made")
+        assert code == 0
+        assert (tmp_path / "made" / ".venv" / "bin" / "python").exists()
+        assert "made/.venv/bin/activate" in out
+        environment.write_bytes("environment.txt", f"# Python {version}.1 on Linux\nno such package==1\n".encode())
+        code, _, err = answer("reproduce", "script", "-o", "other")
+        assert (code, "installing its packages has failed" in err) == (1, True)
+        environment.write_bytes("environment.txt", b"# Python 2.3.1 on Linux\n")
+        code, _, err = answer("reproduce", "script", "-o", "other")
+        assert (code, "the run had Python 2.3" in err) == (1, True)
+        assert not (tmp_path / "other").exists()
+
+    def test_a_run_without_a_program(self, script: Path, answer: Answer, tmp_path: Path) -> None:
+        run = RunDir(experiment.load("script").logdir)
+        run.remove(["program.py", "code.zip"])
+        code, _, err = answer("reproduce", "script", "-o", str(tmp_path / "x"), "--no-install")
+        assert (code, "has no program" in err) == (1, True)
+
+
 class TestUse:
     def test_a_command_that_is_not(self, answer: Answer) -> None:
         code, _, err = answer("sho")

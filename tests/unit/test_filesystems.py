@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -403,3 +406,43 @@ class TestErrors:
         assert open_url(f"{tmp_path}/a b")[1] == f"{tmp_path}/a b"
         assert open_url("hdfs://127.0.0.1:1/a?b#c%20 d/")[1] == "/a?b#c%20 d"
         assert open_url("s3://bucket/a?b#c%20 d")[1] == "bucket/a?b#c%20 d"
+
+
+FORKS = """
+import faulthandler, multiprocessing, os, sys
+from hopslite.store.filesystems import open_url
+
+faulthandler.dump_traceback_later(60, exit=True)
+fs, path = open_url(sys.argv[1])
+fs.pipe_file(f"{path}/a", b"1")
+del fs  # only fsspec has it now, and lets go of it in a fork
+
+def read():
+    fs, path = open_url(sys.argv[1])
+    if "s3" in fs.protocol:  # hdfs-native's connections to DataNodes are its process's, and those of a fork are dead
+        assert fs.cat_file(f"{path}/a") == b"1"
+    os._exit(int(fs.info(f"{path}/a")["size"] != 1))
+
+for _ in range(2):
+    child = multiprocessing.get_context("fork").Process(target=read)
+    child.start()
+    child.join(20)
+    assert child.exitcode == 0, child.exitcode
+    assert open_url(sys.argv[1])[0].cat_file(f"{path}/a") == b"1"
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("kind", ["s3", "hdfs"])
+def test_a_process_that_is_forked(kind: str, request: pytest.FixtureRequest) -> None:
+    """As by a data loader with workers, in a program that has a project on a server."""
+    server = request.getfixturevalue("s3" if kind == "s3" else "hdfs_server")
+    environment = {**os.environ, **server.environment}
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKS, server.fresh()], env=environment, start_new_session=True
+    ) as done:
+        try:
+            assert done.wait(100) == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(done.pid, signal.SIGKILL)  # a child that hangs

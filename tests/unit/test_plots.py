@@ -18,6 +18,7 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from observe import eventually
 
 import hopslite
 from hopslite import experiment, plots, space
@@ -648,3 +649,14 @@ print("clean")
         assert metadata["image/png"] == {"width": round(100 * width), "height": round(100 * height)}
         assert int.from_bytes(picture[16:20]) == 2 * metadata["image/png"]["width"]  # for sharp screens
         assert figure._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+
+
+def test_a_search_leaves_its_plots(project: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOPSLITE_PLOTS", "1")
+    options: dict[str, Any] = {"pool": "inline", "display": False}
+    run = experiment.random_search(lambda x: x, {"x": [0.0, 1.0]}, samples=3, name="drawn", **options)
+    eventually(lambda: Path(run.logdir, "plots", "index.html").exists(), "the plots of a search", 250)
+    assert Path(run.logdir, "plots", "best_so_far.png").read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setenv("HOPSLITE_PLOTS", "0")
+    quiet = experiment.random_search(lambda x: x, {"x": [0.0, 1.0]}, samples=3, name="quiet", **options)
+    assert not Path(quiet.logdir, "plots").exists()

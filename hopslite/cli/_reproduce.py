@@ -1,0 +1,162 @@
+"""The command `reproduce`: a run's program and its environment, as they were, in a folder of their own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
+from typing import Any
+
+import click
+
+from .._past import record_of
+from .._runs import find
+from ..errors import HopsliteError, StoreError
+from ..store import RunDir
+from ._common import RUN, home, project_option
+
+__all__ = ["reproduce_command"]
+
+FILES = ("code.zip", "program.py", "program.ipynb", "environment.txt", "environment.yml", "git.json", "run.json")
+PYTHON = re.compile(r"# Python (\d+\.\d+)\.\S+ on (.*)")
+
+
+@click.command("reproduce")
+@click.argument("run", type=RUN)
+@click.option("-o", "--output", metavar="DIR", help="Default: NAME-VERSION here.")
+@click.option("--install/--no-install", default=True, help="Whether to install the packages, which may take minutes.")
+@project_option
+def reproduce_command(place: str | None, run: str, output: str | None, install: bool) -> None:
+    """Make a run's program again, with its environment: the code, the packages, and how to start it."""
+    directory = find(home(place), run)
+    files = dict(zip(FILES, directory.read_many(FILES), strict=True))
+    record = record_of(files["run.json"]) or {}
+    safe = re.sub(r"[^\w.-]+", "_", str(record.get("name") or "run")).strip(".") or "run"
+    folder = os.path.abspath(output or f"{safe}-{record.get('version', 0)}")
+    if os.path.lexists(folder):
+        raise FileExistsError(f"{folder} is there already; give another with -o")
+    if not any(files[name] for name in FILES[:3]):
+        raise StoreError(
+            f"{directory.shown} has no program: the run was made before programs were kept, or interactively"
+        )
+    packages, python = _packages(files["environment.txt"])
+    interpreter = _interpreter(python) if install else None
+    os.makedirs(folder)
+    try:
+        start = _write_program(folder, files, record)
+        with open(os.path.join(folder, "requirements.txt"), "w", encoding="utf-8") as file:
+            file.writelines(f"{package}\n" for package in packages)
+        if install and interpreter is not None:
+            _install(folder, interpreter)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    _tell(folder, start, directory, record_of(files["git.json"]) or {}, python, install)
+
+
+def _packages(environment: bytes | None) -> tuple[list[str], str]:
+    """The packages of a run's environment, pinned, and its Python's version."""
+    lines = (environment or b"").decode().splitlines()
+    found = PYTHON.match(lines[0]) if lines else None
+    packages = [_own(line) for line in lines if line and not line.startswith("#")]
+    return packages, found[1] if found else ".".join(map(str, sys.version_info[:2]))
+
+
+def _own(package: str) -> str:
+    """A requirement; hopslite itself comes from where this one did, when that is not a package index."""
+    if package.startswith("hopslite=="):
+        origin = importlib.metadata.distribution("hopslite").read_text("direct_url.json")
+        if origin:
+            return f"hopslite @ {json.loads(origin)['url']}"
+    return package
+
+
+def _interpreter(version: str) -> str:
+    if version == ".".join(map(str, sys.version_info[:2])):
+        return sys.executable
+    found = shutil.which(f"python{version}")
+    if found is None:
+        raise HopsliteError(
+            f"the run had Python {version}, and there is no python{version} on the PATH; install it, or give "
+            "--no-install"
+        )
+    return found
+
+
+def _write_program(folder: str, files: dict[str, bytes | None], record: dict[str, Any]) -> str:
+    """The program as it was; returns the command that starts it."""
+    if files["code.zip"]:
+        with zipfile.ZipFile(io.BytesIO(files["code.zip"])) as archive:
+            for member in archive.infolist():
+                path = archive.extract(member, folder)
+                if mode := member.external_attr >> 16:
+                    os.chmod(path, mode & 0o777 | 0o600)
+    command = (record.get("tags") or {}).get("command")
+    if command:
+        values = {name: (space or {}).get("values") for name, space in (record.get("space") or {}).items()}
+        texts = {name: json.dumps(each if len(each) > 1 else each[0]) for name, each in values.items() if each}
+        words = [part for name, text in texts.items() for part in (f"--{name}", text)]
+        key = ["--metric", str(record["optimization_key"])] if record.get("optimization_key") else []
+        key += ["--direction", "min"] if key and record.get("direction") == "MIN" else []
+        return " ".join(["hopslite run", *key, str(command), *map(shlex.quote, words)])
+    for name in ("program.py", "program.ipynb"):
+        if files[name] and name == "program.ipynb":
+            _write(folder, name, files[name])
+            return f"jupyter nbconvert --to notebook --execute {name}"
+        if files[name]:
+            main = str(record.get("program") or name) if files["code.zip"] else name
+            if not files["code.zip"]:
+                _write(folder, name, files[name])
+            return f"python {shlex.quote(main)}"
+    return ""
+
+
+def _write(folder: str, name: str, content: bytes | None) -> None:
+    with open(os.path.join(folder, name), "wb") as file:
+        file.write(content or b"")
+
+
+def _install(folder: str, interpreter: str) -> None:
+    environment = os.path.join(folder, ".venv")
+    for what, command in (
+        ("making the environment", [interpreter, "-m", "venv", environment]),
+        (
+            "installing its packages",
+            [
+                f"{environment}/bin/python",
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "-r",
+                os.path.join(folder, "requirements.txt"),
+            ],
+        ),
+    ):
+        click.echo(f"{what} …", err=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+            raise HopsliteError(f"{what} has failed: {''.join(last)}; --no-install leaves it to you")
+
+
+def _tell(folder: str, start: str, directory: RunDir, git: dict[str, Any], python: str, installed: bool) -> None:
+    click.echo(folder)
+    if git.get("commit"):
+        changed = f", with {len(git['changed'])} files changed since" if git.get("changed") else ""
+        click.echo(f"commit:  {git['commit'][:12]} of {git.get('remote') or 'a repository without a remote'}{changed}")
+    prepare = (
+        f". {shlex.quote(folder)}/.venv/bin/activate"
+        if installed
+        else f"pip install -r requirements.txt  # Python {python}"
+    )
+    click.echo(f"to run:  cd {shlex.quote(folder)} && {prepare}")
+    click.echo(f"         {start}")
+    click.echo(f"results: hopslite show {directory.url.rpartition('/')[2]}")
