@@ -133,7 +133,7 @@ class Recorder:
             return
         streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
         with contextlib.suppress(OSError):
-            subprocess.Popen(track.boot("hopslite.plots", self.directory.url), start_new_session=True, **streams)
+            subprocess.Popen(track.boot("hopslite.cli._draw", self.directory.url), start_new_session=True, **streams)
 
     def leave(self, record: dict[str, Any] | None) -> None:
         """End without another word about the run; `record` is put back where this driver has only tried to resume."""

@@ -23,7 +23,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +50,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 FOLDER = "plots"
-NICE = 19
 SHARPNESS = 160  # pixels in an inch of saved figures
 
 
@@ -328,10 +326,3 @@ def _curves(run: Run, chosen: list[str] | None) -> dict[str, Any]:
         str(trial): (within(part["step"].to_numpy()), within(part["value"].to_numpy()))
         for trial, part in frame.groupby("trial", sort=True)
     }
-
-
-def main() -> int:
-    """The program that draws a run which has just ended, when all else has been done."""
-    os.nice(NICE)
-    save(sys.argv[1])
-    return 0

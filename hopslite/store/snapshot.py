@@ -85,7 +85,7 @@ def _imported(script: Path) -> dict[str, str]:
         path = Path(getattr(module, "__file__", None) or os.sep).resolve()
         if path.suffix == ".py" and script.parent in path.parents and path.is_file():
             inside = path.relative_to(script.parent)
-            if not {"site-packages", "dist-packages"} & {*inside.parts} and len(files) < MOST_FILES:
+            if not {"site-packages", "dist-packages"} & {*path.parts} and len(files) < MOST_FILES:
                 files[str(inside)] = str(path)
     return files
 

@@ -438,7 +438,7 @@ class TestReproduce:
         assert done.stdout == "best 4.0\n"
         assert (made / "requirements.txt").read_text() == "numpy==1.2\n"
         assert "# Python 3.9" in out
-        assert answer("reproduce", "script", "--no-install")[0] == 1  # it is there already
+        assert answer("reproduce", "script/1", "--no-install")[0] == 1  # it is there already
 
     def test_with_its_environment(
         self, script: Path, project: str, answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
