@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import re
 import shutil
 import sys
@@ -80,7 +81,12 @@ def say(value: Any) -> None:
 
 def width() -> int:
     """How many characters a line may have."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else FILE_WIDTH
+    if not sys.stdout.isatty():
+        return FILE_WIDTH
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or FILE_WIDTH  # not $COLUMNS, which may be another's
+    except OSError:
+        return shutil.get_terminal_size().columns
 
 
 def colour_of(state: Any) -> str | None:
