@@ -10,6 +10,7 @@ import platform
 import re
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,11 +82,15 @@ def _save_program(run: RunDir) -> None:
 def _imported(script: Path) -> dict[str, str]:
     """A script and the modules that it has imported from its own folder, by their names in it."""
     files = {script.name: str(script)}
+    own = {
+        Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")
+    }  # may be below one's home, too
     for module in list(sys.modules.values()):
         path = Path(getattr(module, "__file__", None) or os.sep).resolve()
         if path.suffix == ".py" and script.parent in path.parents and path.is_file():
             inside = path.relative_to(script.parent)
-            if not {"site-packages", "dist-packages"} & {*path.parts} and len(files) < MOST_FILES:
+            is_installed = bool({"site-packages", "dist-packages"} & {*path.parts} or own & {*path.parents})
+            if not is_installed and len(files) < MOST_FILES:
                 files[str(inside)] = str(path)
     return files
 

@@ -159,7 +159,7 @@ def remove_at(fs: AbstractFileSystem, path: str, last: str = "") -> None:
     files = [each for each, info in listed.items() if info["type"] != "directory"]
     for some in ([each for each in files if each != last], [each for each in files if each == last]):
         _remove_files(fs, some)
-    folders = {path, *(listed.keys() - set(files)), *(each.rpartition("/")[0] for each in files)}
+    folders = {path, *(listed.keys() - set(files)), *(each.rpartition("/")[0] for each in files), *_markers(fs, path)}
     for folder in sorted(folders, reverse=True):  # the innermost first
         if has_folders(fs):
             with contextlib.suppress(FileNotFoundError):
@@ -168,6 +168,23 @@ def remove_at(fs: AbstractFileSystem, path: str, last: str = "") -> None:
             bucket, _, key = folder.partition("/")
             fs.call_s3("delete_object", Bucket=bucket, Key=f"{key}/")
     fs.invalidate_cache(path)
+
+
+def _markers(fs: AbstractFileSystem, path: str) -> set[str]:
+    """The directories in one on S3 for which empty objects stand, which listings of files leave out."""
+    if "s3" not in fs.protocol:
+        return set()
+    bucket, _, key = path.partition("/")
+    found: set[str] = set()
+    more: dict[str, Any] = {}
+    while True:
+        answer = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{key}/", **more)
+        found |= {
+            f"{bucket}/{each['Key']}".rstrip("/") for each in answer.get("Contents", []) if each["Key"][-1] == "/"
+        }
+        if not answer.get("NextContinuationToken"):
+            return found
+        more = {"ContinuationToken": answer["NextContinuationToken"]}
 
 
 def _remove_files(fs: AbstractFileSystem, paths: Sequence[str]) -> None:

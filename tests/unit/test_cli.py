@@ -113,13 +113,16 @@ class TestList:
             (["-n", "1"], [1]),
             (["--since", "1h"], [1, 2, 1]),
             (["--until", "1h"], []),
-            (["--since", "today", "--until", "2999-01-01 12:00"], [1, 2, 1]),
+            (["--since", "2000-01-01", "--until", "2999-01-01 12:00"], [1, 2, 1]),
         ],
     )
     def test_filters(self, home: Project, answer: Answer, options: list[str], versions: list[int]) -> None:
-        if time.strftime("%H") == "00" and "today" in options:
-            pytest.skip("the runs may be of yesterday")
         assert [run["version"] for run in told(answer, "ls", *options)] == versions
+
+    def test_days(self) -> None:
+        today, yesterday = (cli._common.parse_moment(each) for each in ("today", "yesterday"))
+        assert time.localtime(today)[3:6] == time.localtime(yesterday)[3:6] == (0, 0, 0)
+        assert time.localtime(yesterday)[:3] == time.localtime(today - 3600)[:3]
 
     def test_an_empty_project_and_a_filter_without_a_match(self, project: str, answer: Answer) -> None:
         assert answer("ls") == (0, "", f"{project}: it has no runs yet\n")
@@ -439,6 +442,11 @@ class TestReproduce:
         assert (made / "requirements.txt").read_text() == "numpy==1.2\n"
         assert "# Python 3.9" in out
         assert answer("reproduce", "script/1", "--no-install")[0] == 1  # it is there already
+
+    def test_a_python_that_is_below_the_scripts_folder_is_not_kept(self, tmp_path: Path) -> None:
+        from hopslite.store.snapshot import _imported
+
+        assert list(_imported(Path(sys.base_prefix).resolve() / "train.py")) == ["train.py"]
 
     def test_with_its_environment(
         self, script: Path, project: str, answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -612,6 +612,28 @@ class Away:
         self._server.server_close()
 
 
+def test_directories_in_a_removed_one_go_with_it(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On S3 an empty object stands for an empty directory, which listings of files leave out."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    fs, root = open_url(f"{s3.fresh()}/a")
+    key = root.partition("/")[2]
+    fs.pipe_file(f"{root}/file", b"1")
+    deleted: list[str] = []
+    call = type(fs).call_s3
+
+    def called(fs: Any, method: str, **options: Any) -> Any:
+        if method == "list_objects_v2":  # as S3 has it; SeaweedFS keeps directories of its own
+            return {"Contents": [{"Key": f"{key}/file"}, {"Key": f"{key}/b/empty/"}]}
+        if method == "delete_object":
+            deleted.append(options["Key"])
+        return call(fs, method, **options)
+
+    monkeypatch.setattr(type(fs), "call_s3", called)
+    transfer.remove_at(fs, root)
+    assert deleted == [f"{key}/b/empty/", f"{key}/"]
+
+
 class TestUploadsInOrder:
     def test_what_comes_after_a_failure_is_not_begun(self, tmp_path: Path) -> None:
         fs, root = open_url(f"memory://{uuid.uuid4().hex}")
