@@ -292,7 +292,8 @@ class TestRestart:
                     return steps
             until = time.monotonic() + 60
             while not (saved / "enough").exists() and time.monotonic() < until:
-                if rank == 1 and len(list(saved.glob("step-*"))) == len(list(tmp_path.glob("rank-1-*"))):
+                attempts = len(list(tmp_path.glob("rank-1-*")))
+                if rank == 1 and attempts < 3 and len(list(saved.glob("step-*"))) == attempts:
                     raise ValueError("once more")  # when the chief has saved what is new in this attempt
                 time.sleep(0.01)
             return 0.0
