@@ -8,6 +8,7 @@ import functools
 import getpass
 import logging
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,7 @@ class Recorder:
         else:
             self.directory, self._session, past = resumption.run, resumption.session, resumption.record
             self.run_id, self.version, self.started = past["run_id"], past["version"], past["started"]
+        self._is_ending = False
         self._lock = threading.Lock()  # guards the record: TensorBoard's address comes from another thread
         self._record = self._first_record()
         self.directory.write_json("run.json", self._record)
@@ -114,6 +116,8 @@ class Recorder:
         """Complete the record with how the run ended; trackers and TensorBoard go on by themselves."""
         if self._snapshot.ident is not None and result.state is not State.KILLED:
             self._snapshot.join(SNAPSHOT_SECONDS)
+        with self._lock:
+            self._is_ending = True
         self.emit("run_ended", data=ending)
         failure = self._journal.close(JOURNAL_SECONDS if self.directory.is_local else REMOTE_JOURNAL_SECONDS)
         try:
@@ -132,8 +136,10 @@ class Recorder:
         if self.directory.url.startswith("memory://"):
             return
         streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        command = track.boot("hopslite.cli._draw", self.directory.url, *["mlflow"] * self._settings.tracks)
+        environment = track.environment(self._settings.tracking_uri)
         with contextlib.suppress(OSError):
-            subprocess.Popen(track.boot("hopslite.cli._draw", self.directory.url), start_new_session=True, **streams)
+            subprocess.Popen(command, env=environment, start_new_session=True, **streams)
 
     def leave(self, record: dict[str, Any] | None) -> None:
         """End without another word about the run; `record` is put back where this driver has only tried to resume."""
@@ -176,10 +182,8 @@ class Recorder:
 
     @property
     def tensorboard_hint(self) -> str | None:
-        """The command that opens TensorBoard on the run's directory at any time, where it can read that."""
-        if not self._settings.tensorboard or not self.directory.is_local:
-            return None
-        return f"{_program('tensorboard')} --logdir {self.directory.shown}"
+        """The command that opens TensorBoard on the run at any time."""
+        return self._command("tensorboard", self.run_id) if self._settings.tensorboard else None
 
     @property
     def mlflow_hint(self) -> str | None:
@@ -188,9 +192,15 @@ class Recorder:
             return None
         uri = self._settings.tracking_uri
         if uri is None:
-            return f"{_program('mlflow')} ui --backend-store-uri sqlite:///{self._project.path('mlflow.db')}"
+            return self._command("ui") if self._project.is_local else None
         uri = track.without_credentials(uri)
         return uri if uri.startswith("http") else f"{_program('mlflow')} ui --backend-store-uri {uri}"
+
+    def _command(self, *words: str) -> str:
+        """A command of ours on this project, as the user can type it here."""
+        is_default = self._settings.project == Settings().project
+        place = [] if is_default else ["--project", shlex.quote(self._project.shown)]
+        return " ".join([_program("hopslite"), *words, *place])
 
     def _first_record(self) -> dict[str, Any]:
         plan = self._plan
@@ -235,6 +245,9 @@ class Recorder:
     def _on_tensorboard(self, url: str) -> None:
         with contextlib.suppress(OSError):
             self._update(tensorboard_url=url)
+        with self._lock:
+            if not self._is_ending:  # the journal's last event is the run's end
+                self.emit("tensorboard", data={"url": url})
         self._tell(f"TensorBoard: {url}")
 
     def _save_snapshot(self) -> None:

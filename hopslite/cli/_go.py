@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .._runs import find
+from ..pool._session import session
 from ..store import RunDir
 from ._common import RUN, home, project_option
 
@@ -36,9 +37,7 @@ def resume_command(
     given = {"parallelism": parallelism, "timeout": timeout}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if master is not None:
-        from pyspark.sql import SparkSession
-
-        options["spark"] = SparkSession.builder.master(master).appName("hopslite").getOrCreate()
+        options["spark"] = session(master=master)
     experiment.resume(run_id, project=project.url, retry_failed=retry_failed, **options)
     return 0
 

@@ -13,6 +13,7 @@ import click
 
 from .._trial import State
 from ..errors import InvalidArguments, TrialFailed
+from ..pool._session import session
 from ..runtime.command import Command
 from ._code import packed
 from ._common import home, project_option
@@ -47,8 +48,8 @@ def run_command(place: str | None, program: str, parameters: Sequence[str], **op
         hopslite run --metric accuracy train.py --lr '[0.1, 0.01]' --epochs 5
 
     The program gets them as arguments, and as $HOPSLITE_PARAM_LR. It tells metrics in lines of its output, as
-    {"metric": "loss", "value": 0.1, "step": 3}, or in TensorBoard's event files. What it leaves in $HOPSLITE_OUTPUT is
-    kept. Its folder travels with it, without what .hopsliteignore lists.
+    {"metric": "loss", "value": 0.1, "step": 3}, with MLflow, or in TensorBoard's event files. What it leaves in
+    $HOPSLITE_OUTPUT is kept. Its folder travels with it, without what .hopsliteignore lists.
     """
     given = {name: value for name, value in options.items() if value not in (None, ())}
     master = given.pop("master", None)
@@ -87,9 +88,7 @@ def _launch(
     }
     shared = {name: value for name, value in shared.items() if value is not None}
     if master is not None:
-        from pyspark.sql import SparkSession
-
-        shared["spark"] = SparkSession.builder.master(master).appName("hopslite").getOrCreate()
+        shared["spark"] = session(master=master)
     try:
         if job.get("metric"):
             direction = job.get("direction", "max")

@@ -20,12 +20,15 @@ import click
 from .._past import record_of
 from .._runs import find
 from ..config import Settings
-from ..errors import HopsliteError, StoreError
+from ..errors import HopsliteError, RunNotFound, StoreError
+from ..store import Project
 from ..store.filesystems import without_credentials
 from ._common import RUN, home, project_option
 
 __all__ = ["tensorboard_command", "ui_command"]
 
+TRAINING = "?workflowType=machine_learning"  # MLflow 3 opens with its pages for language models
+SEARCHED = 20  # runs, the newest first, for one that MLflow has
 MLFLOW_PORT, TENSORBOARD_PORT = 5000, 6006
 TRIED = 100  # ports after the first
 START_SECONDS = 120.0
@@ -49,7 +52,7 @@ def _browser(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _open(url: str, browser: bool) -> None:
-    click.echo(f"{url}    (Ctrl-C ends it)")
+    click.echo(url)
     if browser and not _opened(url):
         click.echo("no browser could be opened here; open the address in yours", err=True)
 
@@ -102,6 +105,7 @@ def tensorboard_command(place: str | None, runs: tuple[str, ...], port: int, bro
             url = server.url(START_SECONDS)
             if url is None:
                 raise HopsliteError(troubles[0] if troubles else "TensorBoard has not answered")
+            click.echo("Ctrl-C ends it", err=True)
             _open(url, browser)
             ended.wait()
         finally:
@@ -109,16 +113,20 @@ def tensorboard_command(place: str | None, runs: tuple[str, ...], port: int, bro
 
 
 @click.command("ui")
+@click.argument("run", required=False, type=RUN)
 @click.option("--port", type=click.IntRange(1, 65535), default=MLFLOW_PORT, show_default=True, callback=_port)
 @_browser
 @project_option
-def ui_command(place: str | None, port: int, browser: bool) -> None:
-    """Open MLflow on the project, until Ctrl-C: runs, trials, metrics, images and models."""
+def ui_command(place: str | None, run: str | None, port: int, browser: bool) -> None:
+    """Open MLflow until Ctrl-C: a run's page, or those of the project, with trials, metrics, images and models.
+
+    MLflow 3 has two sets of pages; "Model training", at the top on the left, is the one for runs, and stays chosen.
+    """
     settings = Settings.load(project=place)
     project = home(place)
     if not settings.tracks:
         raise HopsliteError("MLflow is off (tracking_uri); set HOPSLITE_TRACKING_URI to where the runs are tracked")
-    uri = settings.tracking_uri
+    uri, page = settings.tracking_uri, _page(project, run)
     if uri is None:
         if not project.is_local:
             raise StoreError(f"{project.shown} has no MLflow of its own; name a server with HOPSLITE_TRACKING_URI")
@@ -126,16 +134,36 @@ def ui_command(place: str | None, port: int, browser: bool) -> None:
             raise StoreError(f"{project.shown} has no MLflow yet: no run has been tracked there")
         uri = f"sqlite:///{project.path('mlflow.db')}"
     if uri.startswith(("http://", "https://")):
-        click.echo(without_credentials(uri))
-        if browser and not _opened(without_credentials(uri)):
-            click.echo("no browser could be opened here; open the address in yours", err=True)
+        _open(without_credentials(uri).rstrip("/") + page, browser)
         return
-    _serve_mlflow(uri, port, browser)
+    _serve_mlflow(uri, port, page, browser)
 
 
-def _serve_mlflow(uri: str, port: int, browser: bool) -> None:
+def _page(project: Project, run: str | None) -> str:
+    """The part of an address in MLflow that shows a run, or all of the name that the newest run has."""
+    directories = (
+        [find(project, run)]
+        if run
+        else [project.sub("Experiments", one) for one in project.runs()[: -SEARCHED - 1 : -1]]
+    )
+    for directory in directories:
+        known = record_of(directory.read_many(["mlflow.json"])[0]) or {}
+        if known.get("experiment_id") and known.get("run_id"):
+            page = f"/#/experiments/{known['experiment_id']}/runs"
+            return f"{page}/{known['run_id']}{TRAINING}" if run else page + TRAINING
+    if run:
+        raise RunNotFound(f"MLflow has no run {run!r} yet; hopslite track {run} tells it")
+    return f"/#/experiments{TRAINING}"
+
+
+def _serve_mlflow(uri: str, port: int, page: str, browser: bool) -> None:
     url = f"http://127.0.0.1:{port}"
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_BACKEND_STORE_URI": uri}
+    environment = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # it has more processes of its own than all else
+        **os.environ,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_BACKEND_STORE_URI": uri,
+    }
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     with _until_interrupted() as ended:
         server = subprocess.Popen(
@@ -147,7 +175,8 @@ def _serve_mlflow(uri: str, port: int, browser: bool) -> None:
         reading.start()
         try:
             if _answers(url, server, ended):
-                _open(url, browser)
+                click.echo("Ctrl-C ends it", err=True)
+                _open(url + page, browser)
                 while server.poll() is None and not ended.wait(0.5):
                     pass
             if not ended.is_set():

@@ -4,7 +4,7 @@ A tracker never slows the trials or the driver: `start` makes a process that fol
 deliver (a server is down) `python -m hopslite.track RUN_DIRECTORY` delivers later what the journal holds.
 """
 
-from ._process import Handle, boot, start
+from ._process import Handle, boot, environment, start
 from ._registry import register_model
 from ._server import TensorBoardServer
 from ._tracker import Context, Tracker, Unavailable, without_credentials
@@ -16,6 +16,7 @@ __all__ = [
     "Tracker",
     "Unavailable",
     "boot",
+    "environment",
     "register_model",
     "start",
     "without_credentials",

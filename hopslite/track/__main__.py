@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import fcntl
 import json
-import logging
 import os
 import select
 import signal
@@ -20,6 +19,7 @@ from .. import _plugins
 from ..errors import HopsliteError
 from ..store import RunDir
 from ._deliver import Delivery
+from ._mlflow_client import prepare_environment
 from ._tracker import Context, redact
 
 NICE = 19  # trials come first; what is left over is delivered when they have ended
@@ -30,7 +30,8 @@ LOCAL_POLL_SECONDS = 0.25
 def main(argv: list[str] | None = None) -> int:
     """Returns 0 when everything was delivered."""
     options = _parser().parse_args(argv)
-    _prepare_environment()
+    prepare_environment()
+    _without_tensorflow()
     tell = _status_lines(_own_stdout()) if options.follow else _plain_lines
     try:
         run = RunDir(options.run)
@@ -59,20 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _prepare_environment() -> None:
-    """Quick failures and quiet libraries, in this process only; what the user has set stays."""
-    defaults = {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "MLFLOW_CONFIGURE_LOGGING": "false",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "GIT_PYTHON_REFRESH": "quiet",
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
-    for name in ("mlflow", "alembic", "sqlalchemy", "urllib3"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # their messages may hold URIs with passwords
+def _without_tensorflow() -> None:
     # TensorBoard looks for this module to learn that it must not load TensorFlow
     sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
 

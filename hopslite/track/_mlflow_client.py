@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import logging
 import os
 import posixpath
 import re
@@ -18,14 +19,31 @@ from ..errors import HopsliteError
 from ..store import RunDir
 from ._tracker import Unavailable, compact, redact, without_credentials
 
-__all__ = ["Connection", "Known", "Rejected", "Write", "target_uri"]
+__all__ = ["Connection", "Known", "Rejected", "Write", "prepare_environment", "target_uri"]
 
 KEY_LENGTH = 250
 PARAM_LENGTH = 6000
 TAG_LENGTH = 5000  # some servers' limit; others allow more
 PARAMS_PER_CALL = 100
 METRICS_PER_CALL = 1000
+TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # what its pages show: trainings, not prompts
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "NOT_FOUND"}
+
+
+def prepare_environment() -> None:
+    """Quick failures and a quiet MLflow, in this process only; what the user has set stays."""
+    defaults = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_CONFIGURE_LOGGING": "false",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    for name in ("mlflow", "alembic", "sqlalchemy", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # their messages may hold URIs with passwords
 
 
 class Rejected(HopsliteError):
@@ -86,7 +104,7 @@ class Connection:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             try:
-                return str(self._client.create_experiment(name, artifact_location=location))
+                return str(self._client.create_experiment(name, artifact_location=location, tags=TRAINING))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
@@ -148,6 +166,22 @@ class Connection:
             if os.listdir(stage):
                 with self._translated("artifacts could not be stored"):
                     self._client.log_artifacts(run_id, stage)
+
+    def show_images(self, run_id: str, folder: RunDir, names: Iterable[str]) -> None:
+        """Log pictures so that MLflow's charts show them, beside those of other runs; what is no picture is not."""
+        from PIL import Image
+
+        with tempfile.TemporaryDirectory(prefix="hopslite-") as stage:
+            for name in dict.fromkeys(names):
+                _stage(folder, name, stage)
+                try:
+                    with Image.open(os.path.join(stage, name)) as opened:
+                        image = opened.convert("RGBA" if "A" in opened.getbands() else "RGB")
+                except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                    continue
+                key = re.sub(r"[^a-zA-Z0-9_\-./ ]", "_", name)
+                with self._translated(f"the image {name} could not be stored"):
+                    self._client.log_image(run_id, image, key=key)
 
     def reopen(self, run_id: str) -> None:
         with self._translated():

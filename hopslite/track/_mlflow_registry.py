@@ -13,7 +13,15 @@ from typing import Any
 
 from ..errors import HopsliteError
 from ..store import Project, RunDir
-from ._mlflow_client import TAG_LENGTH, _alone_with_new_database, _cut, _keyed, target_uri, translated
+from ._mlflow_client import (
+    TAG_LENGTH,
+    _alone_with_new_database,
+    _cut,
+    _keyed,
+    prepare_environment,
+    target_uri,
+    translated,
+)
 from ._tracker import compact, without_credentials
 
 __all__ = ["main", "register"]
@@ -24,9 +32,9 @@ AWAIT_SECONDS = 10
 
 def main() -> int:
     """Reads a call of `register` from standard input, and writes what came of it to standard output, both in JSON."""
-    from .__main__ import _own_stdout, _prepare_environment
+    from .__main__ import _own_stdout
 
-    _prepare_environment()
+    prepare_environment()
     own = _own_stdout()
     call = json.load(sys.stdin)
     try:

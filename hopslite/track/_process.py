@@ -17,7 +17,7 @@ from typing import Any
 from ..store import RunDir
 from ._tracker import command
 
-__all__ = ["Handle", "start"]
+__all__ = ["Handle", "boot", "environment", "start"]
 
 # Not `python -m`: that would put the current directory, with whatever modules it has, before installed packages.
 BOOT = """
@@ -37,6 +37,12 @@ def boot(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", BOOT.format(module=module), ROOT, *arguments]
 
 
+def environment(tracking_uri: str | None) -> dict[str, str]:
+    """That of a process which speaks to MLflow; the URI may hold a password, which `ps` must not show."""
+    of_this = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    return of_this if tracking_uri is None else {**of_this, "MLFLOW_TRACKING_URI": tracking_uri}
+
+
 def start(run: RunDir, trackers: Sequence[str], tracking_uri: str | None, on_warning: Callable[[str], None]) -> Handle:
     """Follow a run's journal from a process of its own and tell the trackers of it.
 
@@ -48,9 +54,6 @@ def start(run: RunDir, trackers: Sequence[str], tracking_uri: str | None, on_war
     if "memory" in _protocols(run):
         on_warning(f"{run.url} is in this process's memory, which {' and '.join(trackers)} cannot read")
         return Handle(run, None, on_warning)
-    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
-    if tracking_uri is not None:
-        environment["MLFLOW_TRACKING_URI"] = tracking_uri  # it may hold a password, which `ps` must not show
     chosen = [part for name in trackers for part in ("--tracker", name)]
     try:
         process = subprocess.Popen(
@@ -58,7 +61,7 @@ def start(run: RunDir, trackers: Sequence[str], tracking_uri: str | None, on_war
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
+            env=environment(tracking_uri),
             start_new_session=True,
         )
     except OSError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,7 +15,7 @@ from ..store.notes import Notes
 from ._mlflow_client import Connection, Known, Rejected, Write, target_uri
 from ._tracker import Context, Unavailable, numeric, without_credentials
 
-__all__ = ["Mlflow"]
+__all__ = ["Mlflow", "attach"]
 
 STATUS = {
     State.FINISHED: "FINISHED",
@@ -23,6 +25,10 @@ STATUS = {
 }
 DONE = {State.FINISHED.value, State.STOPPED.value, State.FAILED.value}  # a killed one may be resumed
 TRIAL_FILES = ("output.log", ".outputs.json")
+IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp")
+RECORDS = ("program.", "code.zip", "environment.")  # beginnings of names
+ATTACH_SECONDS = 60.0
+NOTE = "mlflow.note.content"  # a run's description, in Markdown
 
 
 @dataclasses.dataclass(slots=True)
@@ -55,6 +61,8 @@ class Mlflow:
         self._params: dict[str, dict[str, Any]] = {}
         self._refused: set[str] = set()
         self._told: str | None = None
+        self._tensorboard: str | None = None
+        self._is_tensorboard_told = False
         if self._uri is None:
             context.tell({"unavailable": "mlflow"})
             context.warn(
@@ -72,6 +80,8 @@ class Mlflow:
                 self._start, self._end = self._start or event, None
             elif event.kind == "run_ended":
                 self._end = event
+            elif event.kind == "tensorboard":
+                self._tensorboard, self._is_tensorboard_told = event.data.get("url"), False
 
     def _note_trial(self, trial_id: str, event: Event) -> None:
         trial = self._trials.setdefault(trial_id, _Trial())
@@ -100,9 +110,15 @@ class Mlflow:
             return
         try:
             parent = self._parent(self._uri)
+            assert self._connection is not None
             for trial_id in list(self._touched):
                 self._deliver(parent, trial_id, self._trials[trial_id])
                 del self._touched[trial_id]
+            if self._tensorboard and not self._is_tensorboard_told:
+                with self._refusals():
+                    tags = {"hopslite.tensorboard": self._tensorboard, NOTE: self._note()}
+                    self._connection.log(parent.id, Write(tags=tags))
+                self._is_tensorboard_told = True
             if self._end is not None:
                 self._deliver_end(parent, self._end)
         except Unavailable:
@@ -131,7 +147,7 @@ class Mlflow:
             )
             self._known[None] = parent
             with self._refusals():
-                self._connection.log(parent.id, _run_write(self._context.run, data))
+                self._connection.log(parent.id, _run_write(self._context.run, data, self._note()))
         elif parent.status != "RUNNING" and parent.state not in DONE and self._end is None:
             self._connection.reopen(parent.id)
             self._known[None] = Known(parent.id)
@@ -141,10 +157,21 @@ class Mlflow:
             self._context.tell({"mlflow_run_id": parent.id})
         return parent
 
+    def _note(self) -> str:
+        """The run's description: what its users say of it, and where its TensorBoard is."""
+        assert self._start is not None
+        data, run = self._start.data, self._context.run
+        text = Notes.read(run).text or str(data.get("description") or "")
+        if not self._tensorboard:
+            return text
+        url, place = self._tensorboard, shlex.quote(str(data.get("project")))
+        later = f"hopslite tensorboard {data.get('run_id')} --project {place}"
+        return f"{text}\n\nTensorBoard: [{url}]({url}) while the driver is there; later `{later}`".strip()
+
     def _record(self, parent: Known | None) -> None:
         """`mlflow.json` in the run's directory, for people and for a later delivery; tells the driver too."""
         run, uri = self._context.run, without_credentials(self._uri or "")
-        known = run.read_json("mlflow.json") if run.exists("mlflow.json") else {}
+        known = _recorded(run)
         experiment = self._connection.experiment_id if self._connection else None
         record = {"run_id": parent.id if parent else None, "experiment_id": experiment, "tracking_uri": uri}
         if known == record or (parent is None and known.get("tracking_uri") == uri):
@@ -196,6 +223,9 @@ class Mlflow:
             if result.log not in TRIAL_FILES:  # that of one member of several
                 files += [name for name in directory.list() if name.endswith("_output.log")]
             self._connection.upload(run_id, directory, files)
+        images = [name for name in result.artifacts if name.lower().endswith(IMAGES)]
+        with self._refusals():
+            self._connection.show_images(run_id, directory, images)
 
     def _deliver_end(self, parent: Known, event: Event) -> None:
         assert self._connection is not None
@@ -203,8 +233,7 @@ class Mlflow:
         state = State(event.data.get("state") or State.FAILED)
         write = Write(tags={"hopslite.state": state.value})
         write.tags |= {f"hopslite.{name}": event.data.get(name) for name in ("best_trial", "error")}
-        notes = Notes.read(self._context.run)
-        write.tags |= {**notes.tags, "mlflow.note.content": notes.text or None}
+        write.tags |= {**Notes.read(self._context.run).tags, NOTE: self._note() or None}
         write.tags = {name: value for name, value in write.tags.items() if value is not None}
         best = self._params.get(str(event.data.get("best_trial")))
         if best is not None:
@@ -214,6 +243,8 @@ class Mlflow:
         write.metrics = [("metric", v, event.time, 0) for v in numeric({"": event.data.get("metric")}).values()]
         with self._refusals():
             self._connection.log(parent.id, write)
+        with self._refusals():
+            self._connection.upload(parent.id, self._context.run, _files_of(self._context.run))
         with self._refusals():
             self._connection.terminate(parent.id, STATUS[state], event.time)
         self._known[None] = Known(parent.id, STATUS[state], state.value)
@@ -229,12 +260,34 @@ class Mlflow:
                 self._context.warn(f"{error}; it is left out there, the run's directory has it")
 
 
-def _run_write(run: RunDir, data: dict[str, Any]) -> Write:
+def attach(run: RunDir, names: Sequence[str], tracking_uri: str | None) -> bool:
+    """Add files of a run's directory to its page in MLflow, when it has one; False when it gets none for a minute."""
+    until = time.monotonic() + ATTACH_SECONDS
+    while not (parent := _recorded(run).get("run_id")):
+        if time.monotonic() > until:
+            return False
+        time.sleep(ATTACH_SECONDS / 100)
+    connection = Connection(target_uri(run, tracking_uri) or "", run, str(run.read_json("run.json").get("name")))
+    connection.upload(parent, run, names)
+    return True
+
+
+def _recorded(run: RunDir) -> dict[str, Any]:
+    return dict(run.read_json("mlflow.json")) if run.exists("mlflow.json") else {}
+
+
+def _files_of(run: RunDir) -> list[str]:
+    """What a run was made from, and its plots, as far as they are there."""
+    made_from = [name for name in run.list() if name.startswith(RECORDS)]
+    return [*made_from, *(f"plots/{name}" for name in run.list("plots"))]
+
+
+def _run_write(run: RunDir, data: dict[str, Any], note: str) -> Write:
     tags = {str(name): value for name, value in (data.get("tags") or {}).items()}
     tags |= {f"hopslite.{name}": data.get(name) for name in ("run_id", "version", "verb")}
     tags |= {
         "hopslite.logdir": without_credentials(run.url),
-        "mlflow.note.content": data.get("description"),
+        NOTE: note or None,
         "mlflow.user": data.get("user"),
         "mlflow.source.name": data.get("program"),
     }

@@ -167,8 +167,11 @@ def test_deleting_asks(finished_run: experiment.Run, project: str) -> None:
 def served(*command: str, **environment: str) -> Iterator[tuple[str, str]]:
     """The address that a command prints, and what it wrote before; after Ctrl-C nothing of it is left."""
     with terminal(*HOPSLITE, *command, "--no-browser", **environment) as child:
-        child.expect(r"(http://127\.0\.0\.1:\d+)\S*", timeout=120)
-        url, before = child.match[1], ANSI.sub("", child.before)
+        child.expect(r"(http://127\.0\.0\.1:\d+)/?(#\S*)?", timeout=120)
+        url, before = (
+            f"{child.match[1]}/{child.match[2]}" if child.match[2] else child.match[1],
+            ANSI.sub("", child.before),
+        )
         family = [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
         yield url, before
         child.sendintr()
@@ -217,8 +220,9 @@ def test_mlflow_on_the_project(project: str) -> None:
     run = experiment.grid_search(train, {"n": [1, 2]}, name="seen", pool="inline", display=False, tracking_uri=uri)
     assert run.mlflow_run_id
     port = free_port()
-    with served("ui", "--port", str(port), HOPSLITE_TRACKING_URI="") as (url, _):
-        assert url == f"http://127.0.0.1:{port}"
+    with served("ui", "--port", str(port), HOPSLITE_TRACKING_URI="") as (page, _):
+        url = f"http://127.0.0.1:{port}"
+        assert page == f"{url}/#/experiments/1/runs?workflowType=machine_learning"
         assert "<title>MLflow</title>" in fetched(url)
         found = fetched(f"{url}/api/2.0/mlflow/experiments/get-by-name?experiment_name=seen")
         assert '"name": "seen"' in found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -13,11 +14,13 @@ from typing import Any
 
 import fsspec
 import pytest
+from PIL import Image
 from servers import SPACE, T0, Script, free_port, mlflow_client, read_mlflow, whole_run
 
 from hopslite._trial import State
 from hopslite.store import Project, RunDir
 from hopslite.store.notes import Notes
+from hopslite.track import mlflow
 from hopslite.track._deliver import Delivery
 from hopslite.track._mlflow_client import Connection, Write, _keys, target_uri
 from hopslite.track._tracker import Context, redact, without_credentials
@@ -54,6 +57,119 @@ class Delivered:
 
 def new_run(project: Path | str) -> RunDir:
     return Project(str(project)).new_run("digits")[2]
+
+
+def artifacts(uri: str, run_id: str, folder: str | None = None) -> dict[str, int]:
+    """The files in a run's folder in MLflow, with their sizes."""
+    return {entry.path: entry.file_size for entry in mlflow_client(uri).list_artifacts(run_id, folder)}
+
+
+def test_what_a_run_was_made_from_and_its_plots(tmp_path: Path, database: str) -> None:
+    run = new_run(tmp_path)
+    whole_run(run, name="files")
+    files = {name: name.encode() for name in ("program.ipynb", "code.zip", "environment.txt", "plots/importance.png")}
+    run.makedirs("plots")
+    for name, content in {**files, "plan.pkl": b"secret"}.items():
+        run.write_bytes(name, content)
+
+    assert Delivered(run, database).ok
+
+    parent = read_mlflow(database, "files")[None].info.run_id
+    assert artifacts(database, parent).keys() == {"program.ipynb", "code.zip", "environment.txt", "plots"}
+    assert artifacts(database, parent, "plots") == {"plots/importance.png": len(files["plots/importance.png"])}
+
+
+def test_plots_that_are_drawn_later(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow, "ATTACH_SECONDS", 3.0)
+    run = new_run(tmp_path)
+    run.write_json("run.json", {"name": "late"})
+    run.makedirs("plots")
+    run.write_bytes("plots/index.html", b"<p>")
+    assert not mlflow.attach(run, ["plots/index.html"], database)  # MLflow is never told of it
+
+    monkeypatch.setattr(mlflow, "ATTACH_SECONDS", 60.0)
+    attached: list[bool] = []
+    attaching = threading.Thread(target=lambda: attached.append(mlflow.attach(run, ["plots/index.html"], database)))
+    attaching.start()
+    whole_run(run, name="late")
+    run.write_bytes("plots/index.html", b"<p>again")
+    assert Delivered(run, database).ok
+    attaching.join(60)
+
+    assert attached == [True]
+    parent = read_mlflow(database, "late")[None].info.run_id
+    assert artifacts(database, parent, "plots") == {"plots/index.html": len(b"<p>again")}
+
+
+def picture(form: str, mode: str = "RGB") -> bytes:
+    content = io.BytesIO()
+    Image.new(mode, (30, 20), 1).save(content, form)
+    return content.getvalue()
+
+
+def test_pictures_are_among_the_charts(tmp_path: Path, database: str) -> None:
+    run = new_run(tmp_path)
+    pictures = {
+        "confusion.png": picture("PNG"),
+        "deep/er/photo (1).JPG": picture("JPEG", "CMYK"),
+        "mask.webp": picture("WEBP", "RGBA"),
+        "no picture.png": b"\x89PNG",
+        "empty.gif": b"",
+        "cut.jpeg": picture("JPEG")[:-200],
+        "text.txt": b"text",
+    }
+    for name, content in pictures.items():
+        run.makedirs(f"trials/0000/{os.path.dirname(name)}")
+        run.write_bytes(f"trials/0000/{name}", content)
+    script = Script(run, name="pictures")
+    script.begin()
+    script.trial("0000")
+    script.end("0000", artifacts=(*pictures, "missing.png"))
+    script.finish()
+    script.close()
+
+    delivered = Delivered(run, database)
+
+    assert (delivered.ok, delivered.warnings) == (True, [])
+    trial = read_mlflow(database, "pictures")["0000"]
+    shown = {path.partition("+")[0] for path in artifacts(database, trial.info.run_id, "images")}
+    assert shown == {"images/confusion.png", "images/deep~er~photo _1_.JPG", "images/mask.webp"}
+    assert trial.data.tags["mlflow.loggedImages"] == "True"
+    assert artifacts(database, trial.info.run_id)["no picture.png"] == 4  # as the trial left it
+
+
+def test_the_description_leads_to_tensorboard(tmp_path: Path, database: str) -> None:
+    run = new_run(tmp_path)
+    script = Script(run, name="linked", project="/a project")
+    script.begin()
+    script.add("tensorboard", url="http://127.0.0.1:6006/")
+    script.trial("0000")
+    script.end("0000")
+    script.finish()
+    script.close()
+
+    assert Delivered(run, database).ok
+
+    def note() -> tuple[str, str]:
+        tags = read_mlflow(database, "linked")[None].data.tags
+        return tags["mlflow.note.content"], tags["hopslite.tensorboard"]
+
+    link = (
+        "TensorBoard: [http://127.0.0.1:6006/](http://127.0.0.1:6006/) while the driver is there; later "
+        f"`hopslite tensorboard {script.data['run_id']} --project '/a project'`"
+    )
+    assert note() == (f"a search\n\n{link}", "http://127.0.0.1:6006/")
+    Notes(text="a better one").write(run)
+    assert Delivered(run, database).ok
+    assert note()[0] == f"a better one\n\n{link}"
+
+
+def test_its_pages_are_those_for_training(tmp_path: Path, database: str) -> None:
+    run = new_run(tmp_path)
+    whole_run(run, name="kind")
+    assert Delivered(run, database).ok
+    kind = mlflow_client(database).get_experiment_by_name("kind").tags["mlflow.experimentKind"]
+    assert kind == "custom_model_development"
 
 
 def test_parent_and_children(tmp_path: Path, database: str) -> None:
