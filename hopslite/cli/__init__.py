@@ -22,10 +22,10 @@ __all__ = ["main"]
 # Where each command is; none is imported before it is called, so that all answer at once.
 COMMANDS = {
     "run": "_run",
-    "ls": "_see",
-    "show": "_see",
-    "compare": "_see",
-    "best": "_see",
+    "ls": "_ls",
+    "show": "_show",
+    "compare": "_compare",
+    "best": "_show",
     "logs": "_logs",
     "tag": "_change",
     "note": "_change",
