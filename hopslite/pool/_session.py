@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidArguments, SparkUnavailable
@@ -17,15 +18,16 @@ from . import _java
 
 __all__ = ["Cluster", "session"]
 
+LOG4J = Path(__file__).with_name("log4j2.properties")
 EXECUTOR_SECONDS = 15.0  # how long a cluster may take to start its first executor
 SETTLED_SECONDS = 3.0  # no more executors for so long: these are all
 
 
-def session(given: Any = None) -> Any:
+def session(given: Any = None, master: str | None = None) -> Any:
     """`given`, or the active session, or a new one.
 
-    A new one takes what `spark-submit` or `spark-defaults.conf` say, otherwise `local[*]`; its executors run this
-    interpreter unless `PYSPARK_PYTHON` names another. It stays for later runs and ends with the process.
+    A new one takes `master`, or what `spark-submit` or `spark-defaults.conf` say, otherwise `local[*]`; its executors
+    run this interpreter unless `PYSPARK_PYTHON` names another. It stays for later runs and ends with the process.
 
     Raises:
         SparkUnavailable: there is no usable Java, or Spark does not start.
@@ -52,9 +54,9 @@ def session(given: Any = None) -> Any:
     problem = None if os.environ.get("PYSPARK_GATEWAY_PORT") else _java.problem(__version__)
     if problem:
         raise SparkUnavailable(problem)
-    with _this_interpreter(), _same_interrupt_handler():
+    with _this_interpreter(), _same_interrupt_handler(), _quiet_log():
         try:
-            return _new_session()
+            return _new_session(master)
         except Exception as error:
             raise SparkUnavailable(f"Spark did not start: {error}") from error
 
@@ -71,12 +73,14 @@ def _same_interrupt_handler() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
-def _new_session() -> Any:
+def _new_session(master: str | None) -> Any:
     from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
     SparkContext._ensure_initialized()
     conf = SparkConf()  # what spark-submit, spark-defaults.conf and PYSPARK_SUBMIT_ARGS say
+    if master is not None:
+        conf.setMaster(master)
     conf.setIfMissing("spark.master", "local[*]").set("spark.ui.showConsoleProgress", "false")  # there is a better one
     if conf.get("spark.master").startswith("local["):  # nobody outside of this machine has to reach it
         conf.setIfMissing("spark.driver.host", "127.0.0.1").setIfMissing("spark.driver.bindAddress", "127.0.0.1")
@@ -100,6 +104,25 @@ def _this_interpreter() -> Iterator[None]:
         yield
     finally:
         del os.environ["PYSPARK_PYTHON"]
+
+
+@contextlib.contextmanager
+def _quiet_log() -> Iterator[None]:
+    """A new Spark logs by our `log4j2.properties` if nobody has told it how to log."""
+    from pyspark.find_spark_home import _find_spark_home
+
+    options = os.environ.get("SPARK_SUBMIT_OPTS")
+    folder = Path(os.environ.get("SPARK_CONF_DIR") or Path(_find_spark_home(), "conf"))
+    if "log4j" in (options or "") or any(folder.glob("log4j*")):
+        yield
+        return
+    os.environ["SPARK_SUBMIT_OPTS"] = f"{options or ''} -Dlog4j2.configurationFile={LOG4J.as_uri()}".strip()
+    try:
+        yield
+    finally:
+        del os.environ["SPARK_SUBMIT_OPTS"]
+        if options is not None:
+            os.environ["SPARK_SUBMIT_OPTS"] = options
 
 
 class Cluster:

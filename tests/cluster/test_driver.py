@@ -209,3 +209,11 @@ def test_without_java_one_line_says_so(tmp_path: Path, programs: list[Program], 
     assert "openjdk-17" in last
     assert "JAVA_HOME" in last
     assert not (tmp_path / "hopslite_project").exists()
+
+
+def test_spark_starts_without_a_word(tmp_path: Path, programs: list[Program]) -> None:
+    source = HEAD + "experiment.grid_search(lambda n: n, {'n': [1]}, display=False)\n"
+    programs.append(Program(tmp_path, source, SPARK_LOCAL_IP=None, SPARK_CONF_DIR=None))
+    assert programs[0].process.wait(120) == 0, text_of(programs[0].err)
+    of_java = "WARNING: Using incubator modules: jdk.incubator.vector"
+    assert [line for line in text_of(programs[0].err).splitlines() if line != of_java] == []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
 from collections import deque
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -141,3 +143,30 @@ def test_executors_of_a_young_application_are_waited_for(
     cluster.context = SimpleNamespace(startTime=(time.time() - up) * 1000)
     counts = iter([1, 2])
     assert cluster._settled(lambda: next(counts, 3), wanted) == found
+
+
+class TestLog:
+    @pytest.fixture(autouse=True)
+    def nobody_has_said_how(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.delenv("SPARK_SUBMIT_OPTS", raising=False)
+        monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
+
+    def test_ours_while_spark_starts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with _session._quiet_log():
+            assert os.environ["SPARK_SUBMIT_OPTS"] == f"-Dlog4j2.configurationFile={_session.LOG4J.as_uri()}"
+        assert "SPARK_SUBMIT_OPTS" not in os.environ
+        monkeypatch.setenv("SPARK_SUBMIT_OPTS", "-Xss8m")
+        with _session._quiet_log():
+            assert os.environ["SPARK_SUBMIT_OPTS"].startswith("-Xss8m -Dlog4j2")
+        assert os.environ["SPARK_SUBMIT_OPTS"] == "-Xss8m"
+
+    @pytest.mark.parametrize("name", ["log4j2.properties", "log4j2.xml", "log4j.properties"])
+    def test_that_of_the_configuration(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).touch()
+        with _session._quiet_log():
+            assert "SPARK_SUBMIT_OPTS" not in os.environ
+
+    def test_that_of_the_options(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SPARK_SUBMIT_OPTS", "-Dlog4j2.configurationFile=mine.xml")
+        with _session._quiet_log():
+            assert os.environ["SPARK_SUBMIT_OPTS"] == "-Dlog4j2.configurationFile=mine.xml"
