@@ -90,9 +90,10 @@ class Notebook:
             self._handle.update(bundle, raw=True)
 
     def _bundle(self, status: Status, run: Run | None) -> dict[str, str]:
-        return {"text/plain": self._text(status, run), "text/html": self._html(status, run)}
+        shown = [line for line in self._lines if line != f"TensorBoard: {status.tensorboard_url}"]  # a link by now
+        return {"text/plain": self._text(status, run, shown), "text/html": self._html(status, run, shown)}
 
-    def _text(self, status: Status, run: Run | None) -> str:
+    def _text(self, status: Status, run: Run | None, said: list[str]) -> str:
         lines = [_headline(status)]
         if status.best_curve:
             lines.append(
@@ -100,13 +101,13 @@ class Notebook:
             )
         if run is not None:
             pairs = [f"{name}: {_format.cut(text, PARAMS_CHARS)}" for name, text in _table.footer(status, run)]
-            return "\n".join([*lines, *self._lines, *_table.summary(run, _table.FILE_WIDTH), *pairs])
+            return "\n".join([*lines, *said, *_table.summary(run, _table.FILE_WIDTH), *pairs])
         if status.best_params:
             lines.append(f"best: {_best_params(status)}")
         lines += [f"{name}: {text}" for name, text in _places(status)]
-        return "\n".join([*lines, *self._lines, *status.printed])
+        return "\n".join([*lines, *said, *status.printed])
 
-    def _html(self, status: Status, run: Run | None) -> str:
+    def _html(self, status: Status, run: Run | None, said: list[str]) -> str:
         parts = [_head(status), _bar(status), _states(status)]
         if run is None:
             parts.append(_best(status))
@@ -117,8 +118,8 @@ class Notebook:
             parts.append(_wide(_format.html_table(status.recent[-RECENT:], status.best_trial)))
         if status.printed and run is None:
             parts.append(f'<pre style="{PRE}">{html.escape(chr(10).join(status.printed))}</pre>')
-        if self._lines:
-            parts.append(f'<pre style="{PRE}">{html.escape(chr(10).join(self._lines))}</pre>')
+        if said:
+            parts.append(f'<pre style="{PRE}">{html.escape(chr(10).join(said))}</pre>')
         return f'<div style="{BODY}">{"".join(parts)}</div>'
 
 

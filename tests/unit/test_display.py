@@ -610,8 +610,9 @@ class TestNotebook:
             metric="accuracy", slots_used=2, recent=(ended(3, 0.75),), spark_url="http://127.0.0.1:4040",
             tensorboard_url="http://127.0.0.1:6006", mlflow_hint="mlflow ui", **history.facts(),
         )  # fmt: skip
-        bundle = self.bundle(given, lines=["a note"])
+        bundle = self.bundle(given, lines=["TensorBoard: http://127.0.0.1:6006", "a note"])
         page = bundle["text/html"]
+        assert [content.count("TensorBoard") for content in bundle.values()] == [1, 1]
         for part in ("4 of 20 trials done", "3 finished", "1 failed", "2 running", "2 slots", "1 min 05 s elapsed",
                      "about 4 min 20 s left", "best accuracy <b>0.75</b> (trial 0003): lr=0.3", "0003 ★", "a note",
                      "0004  epoch 1 &lt;b&gt;", "<code>mlflow ui</code>", '<a href="http://127.0.0.1:4040"',
