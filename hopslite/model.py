@@ -116,7 +116,12 @@ class Model:
     def __repr__(self) -> str:
         metrics = ", ".join(f"{name}={short(value)}" for name, value in self.metrics.items())
         origin = "/".join(filter(None, (self.run_id, self.trial_id)))
-        facts = [f"{len(self.files)} files, {self.size} bytes", metrics, f"from {origin}" if origin else "", self.path]
+        facts = [
+            f"{len(self.files)} file{'s' * (len(self.files) != 1)}, {self.size} bytes",
+            metrics,
+            f"from {origin}" if origin else "",
+            self.path,
+        ]
         return f"Model {self.name!r} version {self.version}: {'; '.join(filter(None, facts))}"
 
 

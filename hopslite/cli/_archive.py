@@ -15,7 +15,7 @@ from .._runs import find
 from ..errors import StoreError
 from ..store import Project
 from ..store._unpack import ARCHIVES, unpack_archive
-from ._common import RUN, home, project_option
+from ._common import RUN, command, home, project_option
 
 __all__ = ["export_command", "import_command"]
 
@@ -85,7 +85,7 @@ def import_command(place: str | None, archive: str) -> None:
         version = _take_in(project, os.path.join(folder, run_id), run_id, record)
     was = "" if version == record.get("version") else f" (it was version {record.get('version')})"
     click.echo(f"{record['name']} version {version}{was}: {project.path('Experiments', run_id)}")
-    click.echo(f"MLflow hears of it with: hopslite track {run_id}", err=True)
+    click.echo(f"MLflow hears of it with: {command(f'track {run_id}')}", err=True)
 
 
 def _take_in(project: Project, folder: str, run_id: str, record: dict[str, object]) -> int:

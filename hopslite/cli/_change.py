@@ -13,7 +13,7 @@ from .._trial import State
 from ..errors import RunIsRunning
 from ..store import RunDir
 from ..store.notes import Notes
-from ._common import RUN, home, project_option
+from ._common import RUN, command, home, project_option
 
 __all__ = ["note_command", "rm_command", "tag_command"]
 
@@ -63,7 +63,8 @@ def note_command(place: str | None, run: str, text: str | None) -> None:
 def _write(directory: RunDir, notes: Notes) -> None:
     notes.write(directory)
     if directory.exists("mlflow.json"):
-        click.echo(f"MLflow hears of it with: hopslite track {directory.url.rpartition('/')[2]}", err=True)
+        run_id = directory.url.rpartition("/")[2]
+        click.echo(f"MLflow hears of it with: {command(f'track {run_id}')}", err=True)
 
 
 @click.command("rm")

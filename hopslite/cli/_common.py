@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -20,7 +21,19 @@ from .._trial import State, json_safe
 from ..config import Settings
 from ..store import Project
 
-__all__ = ["RUN", "as_json", "colour_of", "home", "moment", "parse_moment", "project_option", "say", "table", "width"]
+__all__ = [
+    "RUN",
+    "as_json",
+    "colour_of",
+    "command",
+    "home",
+    "moment",
+    "parse_moment",
+    "project_option",
+    "say",
+    "table",
+    "width",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE_WIDTH = 200  # of lines that go to a file, where nothing wraps
@@ -55,6 +68,12 @@ RUN = _Run()
 
 def home(place: str | None) -> Project:
     return Project(Settings.load(project=place).project)
+
+
+def command(words: str) -> str:
+    """A command of ours as it is to be typed to mean the project that this one was given."""
+    place = click.get_current_context().find_root().obj
+    return f"hopslite {words}" if place is None else f"hopslite {words} --project {shlex.quote(place)}"
 
 
 def as_json(function: F) -> F:

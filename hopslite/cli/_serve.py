@@ -23,7 +23,7 @@ from ..config import Settings
 from ..errors import HopsliteError, RunNotFound, StoreError
 from ..store import Project
 from ..store.filesystems import without_credentials
-from ._common import RUN, home, project_option
+from ._common import RUN, command, home, project_option
 
 __all__ = ["tensorboard_command", "ui_command"]
 
@@ -152,7 +152,7 @@ def _page(project: Project, run: str | None) -> str:
             page = f"/#/experiments/{known['experiment_id']}/runs"
             return f"{page}/{known['run_id']}{TRAINING}" if run else page + TRAINING
     if run:
-        raise RunNotFound(f"MLflow has no run {run!r} yet; hopslite track {run} tells it")
+        raise RunNotFound(f"MLflow has no run {run!r} yet; {command(f'track {run}')} tells it")
     return f"/#/experiments{TRAINING}"
 
 

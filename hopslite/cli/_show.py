@@ -14,7 +14,7 @@ from .._trial import Direction, State
 from ..errors import RunNotFound
 from ..result import Run, Trial
 from ..store import RunDir
-from ._common import RUN, as_json, colour_of, home, moment, project_option, say, table
+from ._common import RUN, as_json, colour_of, command, home, moment, project_option, say, table
 
 __all__ = ["best_command", "seconds_of", "show_command"]
 
@@ -90,7 +90,7 @@ def _show_run(run: Run, directory: RunDir, is_all: bool) -> None:
         ("started", run.started.astimezone().strftime("%Y-%m-%d %H:%M:%S %z") if run.started else ""),
         ("time", _time_line(time)),
         ("directory", directory.shown),
-        ("TensorBoard", run.tensorboard_url or f"hopslite tensorboard {run.run_id}"),
+        ("TensorBoard", run.tensorboard_url or command(f"tensorboard {run.run_id}")),
         ("MLflow run", run.mlflow_run_id or ""),
     ]
     for name, text in pairs:

@@ -17,13 +17,14 @@ import tempfile
 import time
 import types
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import psutil
 
 from ..errors import CommandFailed, ReportError
 from .context import current, current_reporter
+from .mlflow_calls import MlflowCalls
 from .report import report
 
 __all__ = ["Command"]
@@ -83,13 +84,17 @@ class Command:
                 "HOPSLITE_TRIAL_ID": context.trial_id,
             }
             metrics = _Metrics(self.metric)
-            events = _EventFiles([output, folder, context.logdir])
-            _run(os.path.basename(self.words[0]), self._line(params), folder, environment, metrics, events)
+            with MlflowCalls(os.path.join(output, "mlflow")) as calls:
+                if "MLFLOW_TRACKING_URI" not in self.environment:  # the driver's is for what hopslite records
+                    environment = calls.environment(environment)
+                events = _EventFiles([output, folder, context.logdir], without=calls.folder)
+                _run(os.path.basename(self.words[0]), self._line(params), folder, environment, metrics, events, calls)
             if self.metric is not None and self.metric not in metrics.values:
                 example = json.dumps({"metric": self.metric, "value": 0.5, "step": 1})
                 raise CommandFailed(
                     f"{self.words[0]} has not told the metric {self.metric!r}; metrics that it told: "
-                    f"{', '.join(metrics.values) or 'none'}. Have it print lines such as {example}"
+                    f"{', '.join(metrics.values) or 'none'}. Have it print lines such as {example}, "
+                    "or call mlflow.log_metric"
                 )
             return metrics.values
         finally:
@@ -157,6 +162,7 @@ def _run(
     environment: Mapping[str, str],
     metrics: _Metrics,
     events: _EventFiles,
+    calls: MlflowCalls,
 ) -> None:
     try:
         process = subprocess.Popen(
@@ -170,44 +176,60 @@ def _run(
     except OSError as error:
         raise CommandFailed(f"{name} cannot be started: {error.strerror or error}") from None
     last, said = b"", b""
-    try:
-        for piece in _output(process, lambda: events.tell(metrics)):
-            sys.stdout.flush()
-            sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
-            *lines, last = (last + piece).split(b"\n")
-            for each in lines:
-                metrics.line(each)
-                said = each.strip() or said
-            last = last[-LONGEST:]
-        metrics.line(last)
-        said = last.strip() or said
-        process.wait()
-        events.tell(metrics)
-    except BaseException:
-        _end(process)
-        raise
+    with process:  # a program whose output is closed earlier ends by itself, and leaves behind what it has started
+        try:
+            for piece in _output(process, lambda: events.tell(metrics), calls.fileno()):
+                sys.stdout.flush()
+                sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
+                *lines, last = (last + piece).split(b"\n")
+                for each in lines:
+                    metrics.line(each)
+                    said = each.strip() or said
+                last = last[-LONGEST:]
+                calls.tell(metrics)
+            metrics.line(last)
+            said = last.strip() or said
+            while not _has_ended(process):  # it has only closed its output
+                events.tell(metrics)
+                calls.tell(metrics)
+            events.tell(metrics)
+            calls.told_all(metrics)
+        except BaseException:
+            _end(process)
+            raise
     if process.returncode:
         what = f"exit status {process.returncode}" if process.returncode > 0 else f"signal {-process.returncode}"
         says = f": {said[-SAID:].decode(errors='replace')}" if said else ""
         raise CommandFailed(f"{name} ended with {what}{says}")
 
 
-def _output(process: subprocess.Popen[bytes], look: Any) -> Iterator[bytes]:
-    """What a process writes, as it comes; calls `look` now and then."""
+def _output(process: subprocess.Popen[bytes], look: Callable[[], None], bell: int) -> Iterator[bytes]:
+    """What a process writes, as it comes, and nothing when the bell can be read; calls `look` now and then."""
     assert process.stdout is not None
     looked = time.monotonic()
-    with selectors.DefaultSelector() as selector, process.stdout as stream:
-        selector.register(stream, selectors.EVENT_READ)
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        selector.register(bell, selectors.EVENT_READ)
         while True:
-            if selector.select(POLL_SECONDS):
-                piece = os.read(stream.fileno(), PIECE)
+            ready = {key.fileobj for key, _ in selector.select(POLL_SECONDS)}
+            if process.stdout in ready:
+                piece = os.read(process.stdout.fileno(), PIECE)
                 if not piece:
                     return
                 yield piece
+            elif bell in ready:
+                yield b""
             if time.monotonic() - looked > POLL_SECONDS:
                 look()
                 looked = time.monotonic()
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it ends within some seconds."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(POLL_SECONDS)
+    return process.returncode is not None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -230,9 +252,10 @@ def _signal(send: Any) -> None:
 
 
 class _EventFiles:
-    """Scalars in TensorBoard's event files below some directories, each told once."""
+    """Scalars in TensorBoard's event files below some directories, but not `without` one, each told once."""
 
-    def __init__(self, folders: list[str]) -> None:
+    def __init__(self, folders: list[str], without: str) -> None:
+        self._without = os.path.realpath(without)
         self._folders = list(dict.fromkeys(os.path.realpath(folder) for folder in folders))
         self._loaders: dict[str, Any] = {}
         self._began = time.time()
@@ -250,7 +273,8 @@ class _EventFiles:
     def _files(self) -> list[str]:
         found = []
         for folder in self._folders:
-            for place, _, names in os.walk(folder):
+            for place, below, names in os.walk(folder):
+                below[:] = [each for each in below if os.path.join(place, each) != self._without]
                 for name in names:
                     path = os.path.join(place, name)
                     if "tfevents" in name and path not in found and os.path.getmtime(path) >= self._began - 1:

@@ -352,19 +352,23 @@ class TestArchive:
         monkeypatch.chdir(tmp_path)
         code, out, _ = answer("export", "digits/1")
         assert (code, out) == (0, f"{tmp_path}/digits-1.tar.gz\n")
-        other = tmp_path / "other"
-        code, out, _ = answer("import", "digits-1.tar.gz", "--project", str(other))
+        other = tmp_path / "another one"
+        code, out, err = answer("import", "digits-1.tar.gz", "--project", str(other))
         assert code == 0
         assert out.startswith(f"digits version 1: {other}/Experiments/")
         theirs, ours = experiment.load("digits", project=str(other)), experiment.load("digits/1")
         assert theirs.best_params == ours.best_params
         assert theirs.project == str(other)
+        told = f"{theirs.run_id} --project '{other}'\n"  # as it is to be typed
+        assert err == f"MLflow hears of it with: hopslite track {told}"
+        assert f"hopslite tensorboard {told}" in answer("show", "digits", "--project", str(other))[1]
         assert theirs.reports().equals(ours.reports())
         assert answer("logs", "digits", "2", "--project", str(other))[1] == "training with 0.5\n"
         code, _, err = answer("import", "digits-1.tar.gz")
         assert (code, "is in" in err) == (1, True)
         answer("rm", "digits/1", "-y")
-        _, out, _ = answer("import", "digits-1.tar.gz")
+        _, out, err = answer("import", "digits-1.tar.gz")
+        assert err.endswith(f"hopslite track {ours.run_id}\n")
         assert out.startswith("digits version 3 (it was version 1)"), "a number was given twice"
 
     def test_what_is_in_it(self, home: Project, answer: Answer, tmp_path: Path) -> None:
@@ -562,3 +566,26 @@ class TestDoctor:
         assert problems.keys() == {"Java", "Ports", "Project", "MLflow"}
         assert "secret" not in out
         assert all(each["todo"] for each in problems.values() if each["what"] != "Ports")
+
+
+class TestMlflowPages:
+    """Where `hopslite ui` leads, with a server that is there already."""
+
+    @pytest.fixture(autouse=True)
+    def a_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOPSLITE_TRACKING_URI", "http://me:secret@mlflow.example/")
+
+    def test_a_run_the_newest_or_all(self, home: Project, answer: Answer) -> None:
+        for run_id in home.runs()[:2]:
+            home.sub("Experiments", run_id).write_json("mlflow.json", {"run_id": f"r-{run_id}", "experiment_id": "7"})
+        of_runs = "http://mlflow.example/#/experiments/7/runs"
+        code, out, _ = answer("ui", "--no-browser")
+        assert (code, out) == (0, f"{of_runs}?workflowType=machine_learning\n")
+        _, out, _ = answer("ui", home.runs()[0], "--no-browser")
+        assert out == f"{of_runs}/r-{home.runs()[0]}?workflowType=machine_learning\n"
+        code, _, err = answer("ui", home.runs()[2], "--no-browser")
+        assert (code, f"hopslite track {home.runs()[2]} tells it" in err) == (3, True)
+
+    def test_a_project_that_mlflow_does_not_know(self, home: Project, answer: Answer) -> None:
+        _, out, _ = answer("ui", "--no-browser")
+        assert out == "http://mlflow.example/#/experiments?workflowType=machine_learning\n"

@@ -20,6 +20,7 @@ from hopslite.cli._code import packed
 from hopslite.cli._jobfile import read_job
 from hopslite.cli._run import _job
 from hopslite.errors import InvalidArguments, TrialFailed
+from hopslite.runtime import command
 from hopslite.runtime.command import Command
 from hopslite.store import RunDir
 
@@ -140,7 +141,12 @@ for folder in (os.path.join(os.environ["HOPSLITE_OUTPUT"], "tb"), "logs"):
         assert (result.best_metric, result.best_outputs["loss"]) == (0.5, 0.5)
         assert result.reports()["value"].tolist() == [0.0, 0.25, 0.5]
 
-    def test_a_stopper_ends_the_program_and_what_it_started(self, code: Path, project: str, tmp_path: Path) -> None:
+    def test_a_stopper_ends_the_program_and_what_it_started(
+        self, code: Path, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        end = command._end
+        # A program that could no longer write would end by itself meanwhile, and what it started would live on.
+        monkeypatch.setattr(command, "_end", lambda process: (time.sleep(0.5), end(process)))
         program = f"""
 import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
@@ -290,7 +296,7 @@ class TestCommandLine:
         assert not os.path.exists(project)
 
     @pytest.mark.parametrize("failing", [False, True])
-    def test_on_spark(self, project: str, code: Path, failing: bool) -> None:
+    def test_on_spark(self, project: str, code: Path, tmp_path: Path, failing: bool) -> None:
         (code / "train.py").write_text(
             "import argparse, helper\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float)\n"
             "p.add_argument('--epochs', type=int)\na = p.parse_args()\n"
@@ -311,9 +317,17 @@ class TestCommandLine:
             "--epochs",
             "3",
         ]
-        done = subprocess.run(command, cwd=code, capture_output=True, text=True, timeout=200, check=False)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYSPARK_")}
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "python3").write_text("#!/bin/sh\necho another Python\nexit 1\n")
+        (tmp_path / "bin" / "python3").chmod(0o755)
+        environment["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{environment['PATH']}"
+        done = subprocess.run(
+            command, cwd=code, env=environment, capture_output=True, text=True, timeout=200, check=False
+        )
         assert done.returncode == int(failing), done.stderr
         assert "Traceback" not in done.stderr + done.stdout
+        assert "[Stage" not in done.stderr + done.stdout, "Spark's progress bar is there, too"
         found = experiment.load("train")
         assert (found.best_params, found.best_metric) == ({"lr": 0.25, "epochs": 3}, 0.5)
         assert (found.description, found.tags) == ("a try", {"command": "train.py"})
