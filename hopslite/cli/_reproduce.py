@@ -106,16 +106,14 @@ def _write_program(folder: str, files: dict[str, bytes | None], record: dict[str
         key = ["--metric", str(record["optimization_key"])] if record.get("optimization_key") else []
         key += ["--direction", "min"] if key and record.get("direction") == "MIN" else []
         return " ".join(["hopslite run", *key, str(command), *map(shlex.quote, words)])
-    for name in ("program.py", "program.ipynb"):
-        if files[name] and name == "program.ipynb":
-            _write(folder, name, files[name])
-            return f"jupyter nbconvert --to notebook --execute {name}"
+    if files["code.zip"] and files["program.py"] and not files["program.ipynb"]:
+        return f"python {shlex.quote(str(record.get('program') or 'program.py'))}"  # which is in the archive
+    for name in ("program.ipynb", "program.py"):
         if files[name]:
-            main = str(record.get("program") or name) if files["code.zip"] else name
-            if not files["code.zip"]:
-                _write(folder, name, files[name])
-            return f"python {shlex.quote(main)}"
-    return ""
+            _write(folder, name, files[name])
+    if program := files["program.py"]:
+        return f"{'ipython' if b'get_ipython()' in program else 'python'} program.py"
+    return "jupyter nbconvert --to notebook --execute program.ipynb" if files["program.ipynb"] else ""
 
 
 def _write(folder: str, name: str, content: bytes | None) -> None:

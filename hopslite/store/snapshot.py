@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import io
+import json
 import os
 import platform
 import re
@@ -63,20 +64,24 @@ def save_snapshot(run: RunDir, spark: dict[str, Any], program: Mapping[str, byte
 
 
 def _save_program(run: RunDir) -> None:
-    notebook = _notebook_path()
+    notebook, (cells, last) = _notebook_path(), _notebook_cells()
     if notebook is not None:
-        run.write_bytes("program.ipynb", notebook.read_bytes())
-        return
-    cells = _notebook_cells()
-    if cells:
+        saved = notebook.read_bytes()
+        run.write_bytes("program.ipynb", saved)
+        _save_neighbours(run, notebook)
+    if cells and (notebook is None or not _has_cell(saved, last)):  # what runs is not in the file, or not yet
         run.write_bytes("program.py", "\n\n".join(f"# %%\n{cell}" for cell in cells).encode())
-        return
     script = getattr(sys.modules.get("__main__"), "__file__", None)
-    if script and Path(script).is_file():
+    if script and not cells and Path(script).is_file():
         run.write_bytes(f"program{Path(script).suffix or '.py'}", Path(script).read_bytes())
-        files = _imported(Path(script).resolve())
-        if len(files) > 1:
-            run.write_bytes("code.zip", zipped(files))
+        _save_neighbours(run, Path(script))
+
+
+def _save_neighbours(run: RunDir, program: Path) -> None:
+    """What has been imported from the program's folder, with the program."""
+    files = _imported(program.resolve())
+    if len(files) > 1:
+        run.write_bytes("code.zip", zipped(files))
 
 
 def _imported(script: Path) -> dict[str, str]:
@@ -118,10 +123,23 @@ def _notebook_path() -> Path | None:
     return None
 
 
-def _notebook_cells() -> list[str]:
+def _notebook_cells() -> tuple[list[str], str]:
+    """The cells that have run, as Python, and the one that runs, as it was written."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    return [cell for cell in shell.user_ns.get("In", []) if cell] if shell is not None else []
+    if shell is None or shell.history_manager is None:
+        return [], ""
+    history = shell.history_manager
+    return [cell for cell in history.input_hist_parsed if cell], str(history.input_hist_raw[-1])
+
+
+def _has_cell(notebook: bytes, cell: str) -> bool:
+    """Whether a notebook's file has a cell with just this source; front ends save now and then only."""
+    try:
+        sources = ["".join(each["source"]).strip() for each in json.loads(notebook)["cells"]]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return cell.strip() in sources
 
 
 def _save_environment(run: RunDir) -> None:

@@ -19,6 +19,7 @@ import hopslite
 from hopslite import cli, experiment
 from hopslite.store import Project, RunDir
 from hopslite.store.sessions import claim
+from hopslite.store.snapshot import zipped
 
 OPTIONS: dict[str, Any] = {"pool": "inline", "display": False}
 Answer = Callable[..., tuple[int, str, str]]
@@ -446,6 +447,29 @@ class TestReproduce:
         assert (made / "requirements.txt").read_text() == "numpy==1.2\n"
         assert "# Python 3.9" in out
         assert answer("reproduce", "script/1", "--no-install")[0] == 1  # it is there already
+
+    @pytest.mark.parametrize(
+        ("kept", "command"),
+        [
+            ({"program.ipynb": b"{}"}, "jupyter nbconvert --to notebook --execute program.ipynb"),
+            ({"program.ipynb": b"{}", "program.py": b"1"}, "python program.py"),
+            ({"program.py": b"get_ipython().system('ls')"}, "ipython program.py"),
+        ],
+    )
+    def test_a_notebook(
+        self, home: Project, answer: Answer, tmp_path: Path, kept: dict[str, bytes], command: str
+    ) -> None:
+        run = home.sub("Experiments", home.runs()[-1])
+        run.remove(["program.py", "code.zip"])
+        neighbour = tmp_path / "helper.py"
+        neighbour.write_text("HELP = 1")
+        archive = {"code.zip": zipped({"book.ipynb": str(neighbour), "helper.py": str(neighbour)})}
+        for name, content in {**kept, **archive}.items() if "program.ipynb" in kept else kept.items():
+            run.write_bytes(name, content)
+        code, out, _ = answer("reproduce", home.runs()[-1], "--no-install", "-o", str(tmp_path / "made"))
+        assert (code, out.splitlines()[-2].strip()) == (0, command)
+        assert {name: (tmp_path / "made" / name).read_bytes() for name in kept} == kept
+        assert (tmp_path / "made" / "helper.py").exists() == ("program.ipynb" in kept)
 
     def test_a_python_that_is_below_the_scripts_folder_is_not_kept(self, tmp_path: Path) -> None:
         from hopslite.store.snapshot import _imported
