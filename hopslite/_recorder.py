@@ -127,14 +127,12 @@ class Recorder:
             failure = error
         if failure is not None:
             self._tell(f"the run's record in {self.directory.url} is not complete: {failure}")
-        if self._settings.plots and result.best_trial is not None:
+        if self.plots and result.best_trial is not None:
             self._draw()
         self._close()
 
     def _draw(self) -> None:
         """Figures of the run, in its directory: by a process of their own, since drawing takes seconds."""
-        if self.directory.url.startswith("memory://"):
-            return
         streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
         command = track.boot("hopslite.cli._draw", self.directory.url, *["mlflow"] * self._settings.tracks)
         environment = track.environment(self._settings.tracking_uri)
@@ -184,6 +182,13 @@ class Recorder:
     def tensorboard_hint(self) -> str | None:
         """The command that opens TensorBoard on the run at any time."""
         return self._command("tensorboard", self.run_id) if self._settings.tensorboard else None
+
+    @property
+    def plots(self) -> str | None:
+        """The page with the plots of a search, which is made after its end."""
+        if not self._settings.plots or self.directory.url.startswith("memory://"):
+            return None
+        return self.directory.sub("plots", "index.html").shown
 
     @property
     def mlflow_hint(self) -> str | None:

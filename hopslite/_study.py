@@ -430,6 +430,7 @@ class _Study:
             tensorboard_url=self._recorder.tensorboard_url,
             tensorboard_hint=self._recorder.tensorboard_hint,
             mlflow_hint=self._recorder.mlflow_hint,
+            plots=self._recorder.plots,
             spark_url=self._recorder.spark_url,
             metric=plan.optimization_key,
             **self._history.facts(),

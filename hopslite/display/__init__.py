@@ -22,7 +22,7 @@ class Status:
     """How a run is going. `total` is the number of trials expected (None: unknown), times are in seconds.
 
     `recent` holds a few trials that ended last, oldest first; `tensorboard_hint` is a command
-    that opens TensorBoard again, `mlflow_hint` one, or a URL, that opens MLflow.
+    that opens TensorBoard again, `mlflow_hint` one, or a URL, that opens MLflow; `plots` is the page of plots to come.
 
     Of what came before there is a bounded number of points and lines: `metrics` of ended trials and `best_curve`, by
     how many had ended; `curves`, what some trials have reported; `printed`, the last lines that trials printed.
@@ -45,6 +45,7 @@ class Status:
     tensorboard_url: str | None = None
     tensorboard_hint: str | None = None
     mlflow_hint: str | None = None
+    plots: str | None = None
     spark_url: str | None = None
     metric: str | None = None
     metrics: tuple[Point, ...] = ()

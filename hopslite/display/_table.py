@@ -69,6 +69,8 @@ def footer(status: Status, run: Run) -> list[tuple[str, str]]:
     if run.error:
         lines.append(("error", _format.one_line(run.error)))
     lines.append(("run directory", run.logdir))
+    if status.plots and run.best_trial is not None:
+        lines.append(("plots", f"{status.plots} in some seconds"))
     if status.tensorboard_url:  # not the run's own: that may wait for the program to come up
         lines.append(("TensorBoard", f"{status.tensorboard_url} until this program ends"))
     if status.tensorboard_hint:

@@ -230,6 +230,7 @@ class TestSummary:
             tensorboard_url="http://127.0.0.1:1",
             tensorboard_hint="tensorboard --logdir /p/run",
             mlflow_hint="mlflow ui --backend-store-uri sqlite:///m.db",
+            plots="/p/run/plots/index.html",
         )
         shown.close(last, run(ended, **more))
         return out.getvalue()
@@ -247,6 +248,7 @@ class TestSummary:
             "\n"
             "best parameters: lr=0.1\n"
             "run directory:   /p/run\n"
+            "plots:           /p/run/plots/index.html in some seconds\n"
             "TensorBoard:     http://127.0.0.1:1 until this program ends\n"
             "and later:       tensorboard --logdir /p/run\n"
             "MLflow:          mlflow ui --backend-store-uri sqlite:///m.db\n"
