@@ -39,7 +39,7 @@ START_SECONDS = 120
 
 SEARCH = """
 import os, pathlib, time
-from hopslite import experiment
+from hopslite import experiment, model
 
 HERE = pathlib.Path(os.getcwd())
 
@@ -62,6 +62,7 @@ run = experiment.grid_search(
     train, {"rate": [0.1, 0.2], "units": [2, 4]},
     direction="max", optimization_key="accuracy", name="live", description="How many units are *enough*?",
 )
+model.export(run.best_logdir + "/confusion.png", "drawn model", metrics={"accuracy": run.best_metric})
 print("ENDED", '"' + run.run_id + '"', flush=True)
 """
 CELLS = [
@@ -234,6 +235,8 @@ def test_a_run_in_mlflow(searching: Program, page: Page) -> None:
         page.get_by_text("Parallel Coordinates Plot").first.wait_for()
         page.locator(".parcoords").first.wait_for()
         keep(page, "mlflow-comparison")
+        page.goto(f"{root.partition('#')[0]}#/models")
+        page.get_by_role("link", name="drawn model").wait_for()
         page.goto(f"{root}/{mlflow['run_id']}/artifacts")
         for name in ("plots", "program.py", "environment.txt"):
             page.get_by_text(name, exact=True).wait_for()
