@@ -181,7 +181,7 @@ class Connection:
                     continue
                 key = re.sub(r"[^a-zA-Z0-9_\-./ ]", "_", name)
                 with self._translated(f"the image {name} could not be stored"):
-                    self._client.log_image(run_id, image, key=key)
+                    self._client.log_image(run_id, image, key=key, synchronous=True)
 
     def reopen(self, run_id: str) -> None:
         with self._translated():

@@ -83,22 +83,22 @@ def test_plots_that_are_drawn_later(tmp_path: Path, database: str, monkeypatch: 
     monkeypatch.setattr(mlflow, "ATTACH_SECONDS", 3.0)
     run = new_run(tmp_path)
     run.write_json("run.json", {"name": "late"})
-    run.makedirs("plots")
-    run.write_bytes("plots/index.html", b"<p>")
-    assert not mlflow.attach(run, ["plots/index.html"], database)  # MLflow is never told of it
+    run.makedirs("late")
+    run.write_bytes("late/index.html", b"<p>")
+    assert not mlflow.attach(run, ["late/index.html"], database)  # MLflow is never told of it
 
     monkeypatch.setattr(mlflow, "ATTACH_SECONDS", 60.0)
     attached: list[bool] = []
-    attaching = threading.Thread(target=lambda: attached.append(mlflow.attach(run, ["plots/index.html"], database)))
+    attaching = threading.Thread(target=lambda: attached.append(mlflow.attach(run, ["late/index.html"], database)))
     attaching.start()
     whole_run(run, name="late")
-    run.write_bytes("plots/index.html", b"<p>again")
+    run.write_bytes("late/index.html", b"<p>again")
     assert Delivered(run, database).ok
     attaching.join(60)
 
     assert attached == [True]
     parent = read_mlflow(database, "late")[None].info.run_id
-    assert artifacts(database, parent, "plots") == {"plots/index.html": len(b"<p>again")}
+    assert artifacts(database, parent, "late") == {"late/index.html": len(b"<p>again")}
 
 
 def picture(form: str, mode: str = "RGB") -> bytes:
