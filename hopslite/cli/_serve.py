@@ -157,6 +157,10 @@ def _page(project: Project, run: str | None) -> str:
 
 
 def _serve_mlflow(uri: str, port: int, page: str, browser: bool) -> None:
+    from ..track import alone_with_new_database
+
+    with contextlib.suppress(OSError), alone_with_new_database(uri):
+        pass  # a run that has just begun may be making its tables, which MLflow would do, too
     url = f"http://127.0.0.1:{port}"
     environment = {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # it has more processes of its own than all else

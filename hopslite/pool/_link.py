@@ -60,7 +60,7 @@ class ClientLink:
         self._owed = 0  # bytes received since the last beat
         self._selector = selectors.DefaultSelector()  # its descriptor stays the same, whatever the connection
         self._rung = False
-        self._touched = False  # something was read by others than `receive`, who may have been woken for it
+        self._touched = False  # others than `receive` have dealt with what it may have been woken for
         self.over = threading.Event()  # the driver has ended the session or was not found, or `close` was called
         self._closing = threading.Event()
         self._socket: socket.socket | None = None
@@ -98,10 +98,10 @@ class ClientLink:
         if not self._inbox:
             self._selector.select()
         with self._lock:
-            self._touched = False
             if not self._inbox:
                 self._read()
             self._write()
+            self._touched = False
             message = self._inbox.popleft() if self._inbox else None
             self._ring()
             if message is None and self.over.is_set():
@@ -152,6 +152,7 @@ class ClientLink:
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
             if self._selector.get_key(self._socket).events != events:
                 self._selector.modify(self._socket, events)
+                self._touched |= not self._out
 
     def _read(self) -> bool:
         """Whether anything has come."""
@@ -219,6 +220,7 @@ class ClientLink:
     def _detach(self) -> bool:
         connection, self._socket = self._socket, None
         if connection:
+            self._touched = True
             self._selector.unregister(connection)
             shut(connection)  # a child of this process may hold it too
             connection.close()

@@ -4,6 +4,7 @@ A tracker never slows the trials or the driver: `start` makes a process that fol
 deliver (a server is down) `python -m hopslite.track RUN_DIRECTORY` delivers later what the journal holds.
 """
 
+from ._mlflow_client import alone_with_new_database
 from ._process import Handle, boot, environment, start
 from ._registry import register_model
 from ._server import TensorBoardServer
@@ -15,6 +16,7 @@ __all__ = [
     "TensorBoardServer",
     "Tracker",
     "Unavailable",
+    "alone_with_new_database",
     "boot",
     "environment",
     "register_model",

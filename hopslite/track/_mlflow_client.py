@@ -19,7 +19,15 @@ from ..errors import HopsliteError
 from ..store import RunDir
 from ._tracker import Unavailable, compact, redact, without_credentials
 
-__all__ = ["Connection", "Known", "Rejected", "Write", "prepare_environment", "target_uri"]
+__all__ = [
+    "Connection",
+    "Known",
+    "Rejected",
+    "Write",
+    "alone_with_new_database",
+    "prepare_environment",
+    "target_uri",
+]
 
 KEY_LENGTH = 250
 PARAM_LENGTH = 6000
@@ -92,7 +100,7 @@ class Connection:
 
     def __init__(self, uri: str, run: RunDir, experiment: str) -> None:
         self._uri = uri
-        with self._translated(), _alone_with_new_database(uri):
+        with self._translated(), alone_with_new_database(uri):
             from mlflow import MlflowClient
 
             self._client = MlflowClient(tracking_uri=uri)
@@ -247,7 +255,7 @@ def _artifact_location(uri: str, run: RunDir, experiment: str) -> str | None:
 
 
 @contextlib.contextmanager
-def _alone_with_new_database(uri: str) -> Iterator[None]:
+def alone_with_new_database(uri: str) -> Iterator[None]:
     """Two processes that make the tables of one new SQLite file at the same time would both fail."""
     path = uri.partition(":///")[2].partition("?")[0]
     if not uri.startswith("sqlite") or not path or path.startswith(":memory:"):

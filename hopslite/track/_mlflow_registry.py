@@ -15,9 +15,9 @@ from ..errors import HopsliteError
 from ..store import Project, RunDir
 from ._mlflow_client import (
     TAG_LENGTH,
-    _alone_with_new_database,
     _cut,
     _keyed,
+    alone_with_new_database,
     prepare_environment,
     target_uri,
     translated,
@@ -68,7 +68,7 @@ def register(project: Project, record: Mapping[str, Any], tracking_uri: str | No
 class _Registry:
     def __init__(self, uri: str, project: Project) -> None:
         self._uri, self._project = uri, project
-        with translated(uri), _alone_with_new_database(uri):
+        with translated(uri), alone_with_new_database(uri):
             from mlflow import MlflowClient
 
             self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)

@@ -286,7 +286,8 @@ def test_mlflow_shows_a_resumed_run_once(local_spark: Any, tmp_path: Path, progr
     )
     under_way(tmp_path, 2, 3)
     [run] = first.runs()
-    eventually(lambda: run.exists("mlflow.json"), "the database is made", DELIVERED_S)  # two cannot make it at once
+    told_of = lambda: run.exists("mlflow.json") and run.read_json("mlflow.json")["run_id"]  # noqa: E731
+    eventually(told_of, "the database is made", DELIVERED_S)  # two cannot make it at once
     client = mlflow_client(database)
 
     def told() -> list[Any]:

@@ -759,6 +759,46 @@ class TestSlots:
         eventually(lambda: not (wait(links, 0) and link.receive()), "quiet")
         link.close()
 
+    @pytest.mark.parametrize("hard", [False, True])
+    def test_a_slot_that_was_woken_by_a_cut_is_not_held_up(self, driver: Driver, proxy: Proxy, hard: bool) -> None:
+        """What it sends may find the connection broken, before it looks why it was woken."""
+        link = driver.connect(through=proxy)
+        link.send({"type": "ready"})
+        eventually(lambda: driver.peers, "the peer")
+        links: list[Any] = [link]
+        proxy.cut(hard)
+        assert wait(links, 60)
+
+        def noticed() -> bool:
+            link.send({"type": "note"})
+            return link._socket is None or driver.messages.count({"type": "note"}) > 0
+
+        eventually(noticed, "the connection is broken")
+        with in_background(link.receive) as reading:
+            assert reading.result() == {"type": "beat"}
+        eventually(lambda: {"type": "note"} in driver.messages, "the slot is back")
+        eventually(lambda: not (wait(links, 0) and link.receive()), "quiet")
+        link.close()
+
+    def test_a_slot_that_was_woken_to_write_is_not_held_up(self, driver: Driver) -> None:
+        """What the network had not taken may have been written by a beat in between."""
+        link = driver.connect()
+        assert link._socket
+        link._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        link.send({"type": "note", "text": "x" * 900_000})
+        assert link._out
+        links: list[Any] = [link]
+
+        def written() -> bool:
+            assert wait(links, 60)
+            link.send({"type": "beat"})
+            return not link._out
+
+        eventually(written, "all is written")
+        with in_background(link.receive) as reading:
+            assert reading.result() == {"type": "beat"}
+        link.close()
+
     def test_waiting_for_messages_survives_the_connection(self, driver: Driver, proxy: Proxy) -> None:
         """A slot waits for its link and its trial at once; the link's descriptor must be the same afterwards."""
         link = driver.connect(through=proxy)
