@@ -63,12 +63,9 @@ with open(os.path.join(os.environ["HOPSLITE_OUTPUT"], "told.json"), "w") as file
 """
 
 
-@pytest.fixture(params=["file", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A project: a directory that all see, and one that is on another machine."""
-    if request.param == "file":
-        yield str(tmp_path / "project")
-        return
+@pytest.fixture
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A project that is on another machine."""
     server = request.getfixturevalue("s3")
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)

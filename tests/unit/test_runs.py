@@ -165,9 +165,11 @@ class TestFind:
             run = experiment.launch(lambda: 1, name=name, **OPTIONS)
             assert find(home, name).url == find(home, f"{name}/1").url == run.logdir
 
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [
+    def test_what_is_not_there(self, home: Project, made: experiment.Run) -> None:
+        experiment.grid_search(
+            train, {"lr": [0.5], "kind": ["a"]}, name="digits", optimization_key="accuracy", **OPTIONS
+        )
+        for text, message in (
             ("digit", "did you mean 'digits'"),
             ("digits/7", "no version '7' of run 'digits'; its versions: 1, 2"),
             ("digits/x", "no version 'x'"),
@@ -176,14 +178,9 @@ class TestFind:
             ("", "there is no run ''"),
             ("../..", "there is no run"),
             ("/nowhere/at/all", "not the directory of a run"),
-        ],
-    )
-    def test_what_is_not_there(self, home: Project, made: experiment.Run, text: str, message: str) -> None:
-        experiment.grid_search(
-            train, {"lr": [0.5], "kind": ["a"]}, name="digits", optimization_key="accuracy", **OPTIONS
-        )
-        with pytest.raises(RunNotFound, match=message):
-            find(home, text)
+        ):
+            with pytest.raises(RunNotFound, match=message):
+                find(home, text)
 
     def test_the_beginning_of_several(self, home: Project, made: experiment.Run) -> None:
         again = experiment.grid_search(
