@@ -15,11 +15,12 @@ from .._runs import find
 from ..errors import StoreError
 from ..store import Project
 from ..store._unpack import ARCHIVES, unpack_archive
+from ..store.notes import LOCK
 from ._common import RUN, command, home, project_option
 
 __all__ = ["export_command", "import_command"]
 
-LEFT_OUT = ("sessions", ".tracking.lock", "mlflow.json")  # of this machine, not of the run
+LEFT_OUT = ("sessions", ".tracking.lock", LOCK, "mlflow.json")  # of this machine, not of the run
 RUN_ID = re.compile(r"[\w-]+")
 
 

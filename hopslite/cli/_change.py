@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 
@@ -26,21 +27,22 @@ __all__ = ["note_command", "rm_command", "tag_command"]
 def tag_command(place: str | None, run: str, tags: tuple[str, ...], deleted: tuple[str, ...]) -> None:
     """Give a run tags; without any, show those that it has."""
     directory = find(home(place), run)
-    notes = Notes.read(directory)
     given = dict(tag.partition("=")[::2] for tag in tags)
     if bad := [tag for tag in (*given, *deleted) if not tag.strip()]:
         raise click.BadParameter(f"a tag without a name: {bad!r}")
     record = record_of(directory.read_many(["run.json"])[0]) or {}
     of_call = record.get("tags") or {}
-    there = {**of_call, **notes.tags}
-    if unknown := [key for key in deleted if key not in there]:
-        raise click.BadParameter(f"there is no tag {unknown[0]!r}; tags: {', '.join(sorted(there)) or 'none'}")
-    if stays := [key for key in deleted if key in of_call]:
-        raise click.BadParameter(f"{stays[0]!r} belongs to the run's call and stays; give it another value instead")
-    if given or deleted:
-        kept = {key: value for key, value in {**notes.tags, **given}.items() if key not in deleted}
-        _write(directory, dataclasses.replace(notes, tags=kept))
-        there = {**of_call, **kept}
+    with Notes.alone(directory) if given or deleted else contextlib.nullcontext():
+        notes = Notes.read(directory)
+        there = {**of_call, **notes.tags}
+        if unknown := [key for key in deleted if key not in there]:
+            raise click.BadParameter(f"there is no tag {unknown[0]!r}; tags: {', '.join(sorted(there)) or 'none'}")
+        if stays := [key for key in deleted if key in of_call]:
+            raise click.BadParameter(f"{stays[0]!r} belongs to the run's call and stays; give it another value instead")
+        if given or deleted:
+            kept = {key: value for key, value in {**notes.tags, **given}.items() if key not in deleted}
+            _write(directory, dataclasses.replace(notes, tags=kept))
+            there = {**of_call, **kept}
     for key, value in sorted(there.items()):
         click.echo(f"{key}={value}")
 
@@ -52,12 +54,13 @@ def tag_command(place: str | None, run: str, tags: tuple[str, ...], deleted: tup
 def note_command(place: str | None, run: str, text: str | None) -> None:
     """Write a note on a run (TEXT; "-" reads it from standard input; "" takes it away), or show it."""
     directory = find(home(place), run)
-    notes = Notes.read(directory)
     if text is None:
         record = record_of(directory.read_many(["run.json"])[0]) or {}
-        click.echo(notes.text or record.get("description") or "")
+        click.echo(Notes.read(directory).text or record.get("description") or "")
         return
-    _write(directory, dataclasses.replace(notes, text=sys.stdin.read().strip() if text == "-" else text))
+    text = sys.stdin.read().strip() if text == "-" else text
+    with Notes.alone(directory):
+        _write(directory, dataclasses.replace(Notes.read(directory), text=text))
 
 
 def _write(directory: RunDir, notes: Notes) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from .rundir import RunDir
 
-__all__ = ["NAME", "Notes"]
+__all__ = ["LOCK", "NAME", "Notes"]
 
 NAME = "notes.json"
+LOCK = ".notes.lock"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +34,17 @@ class Notes:
             )
         except (ValueError, AttributeError, TypeError):
             return cls()
+
+    @staticmethod
+    @contextlib.contextmanager
+    def alone(run: RunDir) -> Iterator[None]:
+        """Nobody else on this machine changes a local run's notes meanwhile; elsewhere the last one's are kept."""
+        if not run.is_local:
+            yield
+            return
+        with open(run.path(LOCK), "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def write(self, run: RunDir) -> None:
         run.write_json(NAME, {"tags": self.tags, "note": self.text})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import pytest
 import hopslite
 from hopslite import cli, experiment
 from hopslite.store import Project, RunDir
+from hopslite.store.notes import Notes
 from hopslite.store.sessions import claim
 from hopslite.store.snapshot import zipped
 
@@ -299,6 +301,28 @@ class TestChange:
         assert answer("tag", "digits/1", "team=b")[1] == "owner=me\nteam=b\n"
         assert [run["version"] for run in told(answer, "ls", "--tag", "owner=me")] == [1]
         assert experiment.load("digits/1").tags == {"owner": "me", "team": "b"}
+
+    def test_of_two_at_once_neither_is_lost(
+        self, home: Project, answer: Answer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = RunDir(experiment.load("digits/1").logdir)
+        as_it_is, told = Notes.read, []
+
+        def read(directory: RunDir) -> Notes:
+            with open(run.path(".notes.lock"), "ab") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    told.append("another one would wait")
+            return as_it_is(directory)
+
+        monkeypatch.setattr(Notes, "read", read)
+        for command in (["tag", "digits/1", "a=1"], ["note", "digits/1", "text"]):
+            assert answer(*command)[0] == 0
+            assert told.pop() == "another one would wait" and not told
+        assert as_it_is(run) == Notes({"a": "1"}, "text")
+        answer("tag", "digits/1")  # looking does not need it
+        assert not told
 
     def test_tags_that_cannot_be(self, home: Project, answer: Answer) -> None:
         for arguments, message in (
