@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 import pytest
 from servers import MlflowServer
-from spark_cluster import StandaloneCluster, write_spark_conf
+from spark_cluster import SHORT_LIVED, StandaloneCluster, write_spark_conf
 from stores import S3, Hdfs, Unavailable, mlflow_over_postgres, running
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ os.environ.update(
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_SUBMIT_OPTS": SHORT_LIVED,
     }
 )
 
@@ -132,6 +133,7 @@ def spark_session(master: str, conf_dir: Path, conf: Mapping[str, str]) -> Itera
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.memory": "1g",
         "spark.executor.memory": "1g",
+        "spark.executor.extraJavaOptions": SHORT_LIVED,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "ERROR",

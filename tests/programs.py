@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 from observe import eventually, text_of
+from spark_cluster import SHORT_LIVED
 
 from hopslite.store import RunDir
 
@@ -36,6 +37,7 @@ class Program:
         changed = {
             "PATH": f"{folder}/bin:{os.environ['PATH']}",
             "PYTHONPATH": str(REPOSITORY),
+            "SPARK_SUBMIT_OPTS": SHORT_LIVED,
             **environment,
         }
         self.out, self.err = folder / f"{name}out", folder / f"{name}err"
