@@ -67,6 +67,7 @@ class Recorder:
         self._record = self._first_record()
         self.directory.write_json("run.json", self._record)
         self._stored_plan = self._pickled_plan()
+        self._is_resumable = self._stored_plan is not None
         self._journal = JournalWriter(self.directory)
         if resumption is None:
             self.emit("run_started", data=self._record)
@@ -184,6 +185,12 @@ class Recorder:
         return self._command("tensorboard", self.run_id) if self._settings.tensorboard else None
 
     @property
+    def resume_hint(self) -> str | None:
+        """The command that goes on with the run if it breaks off, where it can be resumed."""
+        is_kept = self._is_resumable and not self.directory.url.startswith("memory://")
+        return self._command("resume", self.run_id) if is_kept else None
+
+    @property
     def plots(self) -> str | None:
         """The page with the plots of a search, which is made after its end."""
         if not self._settings.plots or self.directory.url.startswith("memory://"):
@@ -203,9 +210,7 @@ class Recorder:
 
     def _command(self, *words: str) -> str:
         """A command of ours on this project, as the user can type it here."""
-        is_default = self._settings.project == Settings().project
-        place = [] if is_default else ["--project", shlex.quote(self._project.shown)]
-        return " ".join([_program("hopslite"), *words, *place])
+        return " ".join([_program("hopslite"), *words, "--project", shlex.quote(self._project.shown)])
 
     def _first_record(self) -> dict[str, Any]:
         plan = self._plan
@@ -271,7 +276,7 @@ def _combinations(result: Run) -> list[dict[str, Any]]:
 
 def _program(name: str) -> str:
     """A command as this environment's user can type it: with its path where the shell would not find this one."""
-    own = os.path.join(os.path.dirname(sys.executable), name)
+    own = os.path.abspath(os.path.join(os.path.dirname(sys.executable), name))
     return name if shutil.which(name) == own or not os.path.exists(own) else own
 
 

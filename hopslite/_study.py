@@ -431,6 +431,7 @@ class _Study:
             tensorboard_hint=self._recorder.tensorboard_hint,
             mlflow_hint=self._recorder.mlflow_hint,
             plots=self._recorder.plots,
+            resume_hint=self._recorder.resume_hint,
             spark_url=self._recorder.spark_url,
             metric=plan.optimization_key,
             **self._history.facts(),

@@ -213,7 +213,8 @@ def _storage(settings: Settings) -> Iterator[Finding]:
     if problems:
         yield Finding("Project", "problem", problems[0], "choose another with HOPSLITE_PROJECT; see docs/storage.md")
         return
-    found = f"{project.shown}, {len(project.runs())} runs"
+    count = len(project.runs())
+    found = f"{project.shown}, {count} run{'s' * (count != 1)}"
     if not is_local(project.fs):
         yield Finding("Project", "ok", found)
         return

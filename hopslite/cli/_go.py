@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
+from .._past import record_of
 from .._runs import find
+from .._trial import State
 from ..pool._session import session
 from ..store import RunDir
 from ._common import RUN, home, project_option
@@ -33,7 +35,12 @@ def resume_command(
     from .. import experiment
 
     project = home(place)
-    run_id = find(project, run).url.rpartition("/")[2]
+    directory = find(project, run)
+    run_id = directory.url.rpartition("/")[2]
+    state = (record_of(directory.read_many(["run.json"])[0]) or {}).get("state")
+    if state == State.FINISHED.value and not retry_failed:
+        click.echo(f"run {run_id} has finished; nothing is left to do")
+        return 0
     given = {"parallelism": parallelism, "timeout": timeout}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if master is not None:

@@ -12,6 +12,8 @@ from ..errors import InvalidArguments
 
 __all__ = ["KEYS", "read_job"]
 
+CALL = "hopslite run"
+
 
 def _is_scalar(value: Any) -> bool:
     return isinstance(value, (str, int, float, bool))
@@ -68,23 +70,24 @@ def read_job(path: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else path
-        raise InvalidArguments(where, [f"this is not YAML: {getattr(error, 'problem', error)}"]) from None
+        raise InvalidArguments(CALL, [f"{where}: this is not YAML: {getattr(error, 'problem', error)}"]) from None
     if not isinstance(values, dict) or node is None:
-        raise InvalidArguments(path, [f"a job has the keys {', '.join(KEYS)}; this is no such list of keys"])
+        raise InvalidArguments(CALL, [f"{path}: a job has the keys {', '.join(KEYS)}; this is no such list of keys"])
     problems, seen = [], set()
     for key, value in node.value:
-        name, line = key.value, key.start_mark.line + 1
+        name, line = key.value, f"{path}, line {key.start_mark.line + 1}"
         if name in seen:
-            problems.append(f"line {line}: {name} is there twice")
+            problems.append(f"{line}: {name} is there twice")
         elif name not in KEYS:
             near = difflib.get_close_matches(str(name), KEYS, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"keys: {', '.join(KEYS)}"
-            problems.append(f"line {line}: there is no key {name!r}; {hint}")
+            problems.append(f"{line}: there is no key {name!r}; {hint}")
         elif not KEYS[name][0](values[name]):
-            problems.append(f"line {value.start_mark.line + 1}: {name} is {values[name]!r:.60}; give {KEYS[name][1]}")
+            line = f"{path}, line {value.start_mark.line + 1}"
+            problems.append(f"{line}: {name} is {values[name]!r:.60}; give {KEYS[name][1]}")
         seen.add(name)
     if "command" not in seen:
-        problems.append("command is missing; it says what to run, such as: python train.py")
+        problems.append(f"{path}: command is missing; it says what to run, such as: python train.py")
     if problems:
-        raise InvalidArguments(path, problems)
+        raise InvalidArguments(CALL, problems)
     return values

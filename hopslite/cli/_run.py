@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import json
 import os
@@ -51,10 +52,18 @@ def run_command(place: str | None, program: str, parameters: Sequence[str], **op
     {"metric": "loss", "value": 0.1, "step": 3}, with MLflow, or in TensorBoard's event files. What it leaves in
     $HOPSLITE_OUTPUT is kept. Its folder travels with it, without what .hopsliteignore lists.
     """
+    if program.startswith("-"):
+        known = [name for option in run_command.params for name in option.opts if name.startswith("--")]
+        raise click.NoSuchOption(program, possibilities=difflib.get_close_matches(program, known, 2))
     given = {name: value for name, value in options.items() if value not in (None, ())}
     master = given.pop("master", None)
     job = _job(program, parameters, given)
     params = {name: value if isinstance(value, list) else [value] for name, value in job.get("params", {}).items()}
+    if job.get("metric") and not params:
+        raise click.UsageError(
+            "a metric compares values of parameters, and there are none; add one, such as --lr '[0.1, 0.01]', or leave "
+            "--metric out"
+        )
     words = shlex.split(job["command"])
     if words[0] in ("python", "python3") and len(words) > 1:
         words = words[1:]  # the one that the executors have
@@ -155,6 +164,10 @@ def _value(text: str) -> Any:
     try:
         value = json.loads(text)
     except ValueError:
+        if text.lstrip().startswith("["):
+            raise click.UsageError(
+                f"{text} is no list in JSON, such as '[0.1, 0.01]' or '[\"adam\", \"sgd\"]'"
+            ) from None
         return text
     if value == []:
         raise click.UsageError("a parameter has an empty list of values; give at least one")

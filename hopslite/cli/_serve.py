@@ -35,7 +35,7 @@ START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 
 
-def _port(ctx: click.Context, parameter: click.Parameter, given: int) -> int:
+def _free(given: int) -> int:
     """The port, or the next free one, which is said."""
     for port in range(given, min(given + TRIED, 65536)):
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -82,7 +82,7 @@ def _until_interrupted() -> Iterator[threading.Event]:
 
 @click.command("tensorboard")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=RUN)
-@click.option("--port", type=click.IntRange(1, 65535), default=TENSORBOARD_PORT, show_default=True, callback=_port)
+@click.option("--port", type=click.IntRange(1, 65535), default=TENSORBOARD_PORT, show_default=True)
 @_browser
 @project_option
 def tensorboard_command(place: str | None, runs: tuple[str, ...], port: int, browser: bool) -> None:
@@ -97,6 +97,7 @@ def tensorboard_command(place: str | None, runs: tuple[str, ...], port: int, bro
         name = re.sub(r"[^\w.-]+", "_", f"{record.get('name', 'run')}-{record.get('version', 0)}").lstrip(".")
         logdirs[name if name not in logdirs else directory.url.rpartition("/")[2]] = directory.url
     troubles: list[str] = []
+    port = _free(port)
     with _until_interrupted() as ended:
         server = TensorBoardServer(
             logdirs if len(logdirs) > 1 else next(iter(logdirs.values())), on_warning=troubles.append, port=port
@@ -114,7 +115,7 @@ def tensorboard_command(place: str | None, runs: tuple[str, ...], port: int, bro
 
 @click.command("ui")
 @click.argument("run", required=False, type=RUN)
-@click.option("--port", type=click.IntRange(1, 65535), default=MLFLOW_PORT, show_default=True, callback=_port)
+@click.option("--port", type=click.IntRange(1, 65535), default=MLFLOW_PORT, show_default=True)
 @_browser
 @project_option
 def ui_command(place: str | None, run: str | None, port: int, browser: bool) -> None:
@@ -161,6 +162,7 @@ def _serve_mlflow(uri: str, port: int, page: str, browser: bool) -> None:
 
     with contextlib.suppress(OSError), alone_with_new_database(uri):
         pass  # a run that has just begun may be making its tables, which MLflow would do, too
+    port = _free(port)
     url = f"http://127.0.0.1:{port}"
     environment = {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # it has more processes of its own than all else

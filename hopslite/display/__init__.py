@@ -21,8 +21,9 @@ __all__ = ["Display", "Guarded", "Null", "Status", "choose"]
 class Status:
     """How a run is going. `total` is the number of trials expected (None: unknown), times are in seconds.
 
-    `recent` holds a few trials that ended last, oldest first; `tensorboard_hint` is a command
-    that opens TensorBoard again, `mlflow_hint` one, or a URL, that opens MLflow; `plots` is the page of plots to come.
+    `recent` holds a few trials that ended last, oldest first; `tensorboard_hint` is a command that opens TensorBoard
+    again, `mlflow_hint` one, or a URL, that opens MLflow, `resume_hint` one that goes on with a run which broke off;
+    `plots` is the page of plots to come.
 
     Of what came before there is a bounded number of points and lines: `metrics` of ended trials and `best_curve`, by
     how many had ended; `curves`, what some trials have reported; `printed`, the last lines that trials printed.
@@ -46,6 +47,7 @@ class Status:
     tensorboard_hint: str | None = None
     mlflow_hint: str | None = None
     plots: str | None = None
+    resume_hint: str | None = None
     spark_url: str | None = None
     metric: str | None = None
     metrics: tuple[Point, ...] = ()

@@ -68,6 +68,8 @@ def footer(status: Status, run: Run) -> list[tuple[str, str]]:
         lines.append(("best parameters", _format.exact_params(run.best_params)))
     if run.error:
         lines.append(("error", _format.one_line(run.error)))
+    if run.state is State.KILLED and status.resume_hint:
+        lines.append(("go on with", status.resume_hint))
     lines.append(("run directory", run.logdir))
     if status.plots and run.best_trial is not None:
         lines.append(("plots", f"{status.plots} in some seconds"))

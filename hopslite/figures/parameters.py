@@ -96,7 +96,7 @@ def _apart(column: Column, seed: int) -> Floats:
         return column.values
     values = np.log(column.values) if column.kind == "log" else column.values
     listed = np.log(column.listed) if column.kind == "log" else np.array(column.listed)
-    moved = spread(values, seed, 0.12 * float(np.diff(listed).min()))
+    moved = spread(values, seed, 0.04 * float(np.diff(listed).min()))
     return np.exp(moved) if column.kind == "log" else moved
 
 

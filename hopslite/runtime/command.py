@@ -277,7 +277,13 @@ class _EventFiles:
                 below[:] = [each for each in below if os.path.join(place, each) != self._without]
                 for name in names:
                     path = os.path.join(place, name)
-                    if "tfevents" in name and path not in found and os.path.getmtime(path) >= self._began - 1:
+                    is_ours = name.endswith(".hopslite")  # with what has been reported already
+                    if (
+                        "tfevents" in name
+                        and not is_ours
+                        and path not in found
+                        and os.path.getmtime(path) >= self._began - 1
+                    ):
                         found.append(path)
         return sorted(found)
 

@@ -637,3 +637,11 @@ class TestMlflowPages:
     def test_a_project_that_mlflow_does_not_know(self, home: Project, answer: Answer) -> None:
         _, out, _ = answer("ui", "--no-browser")
         assert out == "http://mlflow.example/#/experiments?workflowType=machine_learning\n"
+
+
+def test_a_run_that_has_finished_is_not_resumed(home: Project, answer: Answer) -> None:
+    run_id = experiment.load("digits/1").run_id
+    before = RunDir(experiment.load("digits/1").logdir).list("sessions")
+    code, out, _ = answer("resume", "digits/1")
+    assert (code, out) == (0, f"run {run_id} has finished; nothing is left to do\n")
+    assert RunDir(experiment.load("digits/1").logdir).list("sessions") == before

@@ -137,6 +137,10 @@ for folder in (os.path.join(os.environ["HOPSLITE_OUTPUT"], "tb"), "logs"):
         writer.add_event(Event(step=step, summary=Summary(value=[Summary.Value(tag=tag, simple_value=step / 4)])))
     writer.close()
 """
+        ours = """
+os.rename(next(os.scandir("logs")).path, "logs/events.out.tfevents.0.hopslite")  # what has been reported already
+"""
+        assert "loss" not in run(code, program + ours, {"n": [1]}, optimization_key="accuracy").best_outputs
         result = run(code, program, {"n": [1]}, optimization_key="accuracy", metric="accuracy")
         assert (result.best_metric, result.best_outputs["loss"]) == (0.5, 0.5)
         assert result.reports()["value"].tolist() == [0.0, 0.25, 0.5]
@@ -283,6 +287,9 @@ class TestCommandLine:
             (["ls", "--lr", "[]"], 2, "an empty list"),
             (["ls", "--1 x", "3"], 2, "is no name of a parameter"),
             (["--env", "nowhere.env", "ls"], 1, "nowhere.env"),
+            (["--metrc", "loss", "ls"], 2, "'--metric'"),
+            (["--metric", "loss", "ls"], 2, "there are none; add one, such as --lr"),
+            (["ls", "--lr", "[1,2"], 2, "[1,2 is no list in JSON"),
             ([], 2, "PROGRAM"),
         ],
     )

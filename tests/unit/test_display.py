@@ -231,6 +231,7 @@ class TestSummary:
             tensorboard_hint="tensorboard --logdir /p/run",
             mlflow_hint="mlflow ui --backend-store-uri sqlite:///m.db",
             plots="/p/run/plots/index.html",
+            resume_hint="hopslite resume r",
         )
         shown.close(last, run(ended, **more))
         return out.getvalue()
@@ -253,6 +254,11 @@ class TestSummary:
             "and later:       tensorboard --logdir /p/run\n"
             "MLflow:          mlflow ui --backend-store-uri sqlite:///m.db\n"
         )
+
+    def test_a_run_that_broke_off_can_go_on(self):
+        for state, is_told in ((State.KILLED, True), (State.FAILED, False), (State.FINISHED, False)):
+            text = self.summary([trial(0, 0.5)], state=state)
+            assert bool(re.search(r"^go on with: +hopslite resume r$", text, re.MULTILINE)) is is_told
 
     def test_it_does_not_wait_for_tensorboard(self):
         def wait():
