@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import inspect
 import math
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypedDict, TypeGuard, TypeVar
+from typing import Any, TypedDict, TypeGuard, TypeVar, cast
 
 from ._plugins import load
 from ._plugins import names as plugin_names
 from ._trial import Direction
 from .distribute import Layout, Size
-from .errors import InvalidArguments, StoreError
+from .errors import HopsliteError, InvalidArguments, StoreError
 from .runtime.values import REPORTER
 
 __all__ = [
@@ -251,14 +252,21 @@ def _is_text_dict(value: Any) -> bool:
 
 
 def with_options(kind: type) -> Callable[[F], F]:
-    """Show the keywords of a kind of options in a verb's signature, for `help()` and notebooks."""
+    """A verb as users see it: the keywords of a kind of options in its signature, and errors without our frames."""
 
     def decorate(verb: F) -> F:
+        @functools.wraps(verb)
+        def called(*args: Any, **keywords: Any) -> Any:
+            try:
+                return verb(*args, **keywords)
+            except HopsliteError as error:  # its message says all; a fault of ours is no such error
+                raise error.with_traceback(None)  # noqa: B904 - it is the same one
+
         own = inspect.signature(verb)
         kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
         shared = [p for name, p in inspect.signature(Options).parameters.items() if name in kind.__annotations__]
-        verb.__signature__ = own.replace(parameters=[*kept, *shared])  # type: ignore[attr-defined]
-        return verb
+        called.__signature__ = own.replace(parameters=[*kept, *shared])  # type: ignore[attr-defined]
+        return cast(F, called)
 
     return decorate
 

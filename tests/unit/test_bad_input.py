@@ -459,3 +459,19 @@ def test_a_search_over_gangs_has_members_of_one_kind(project: str) -> None:
 def test_ports_for_members_are_checked(project: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOPSLITE_MEMBER_PORTS", "9-1")
     assert "9-1" in str(refused(experiment.mirrored, alone, num_workers=2))
+
+
+def test_a_mistake_shows_no_frames_of_ours(project: str) -> None:
+    def fails(x: int) -> int:
+        raise ValueError("of the user's")
+
+    for error, call in (
+        (errors.InvalidArguments, lambda: experiment.grid_search(fails, {"x": []})),
+        (errors.TrialFailed, lambda: experiment.grid_search(fails, {"x": [1]}, pool="inline", display=False)),
+        (errors.ResumeError, lambda: experiment.resume("nothing")),
+    ):
+        with pytest.raises(error) as caught:
+            call()
+        assert len([each for each in caught.traceback if "hopslite" in Path(str(each.path)).parent.parts]) == 1
+        if error is errors.TrialFailed:
+            assert "of the user's" in str(caught.value.__cause__ or caught.value)
