@@ -242,9 +242,9 @@ class Mlflow:
                 write.params = {f"best/{name}": value for name, value in best.items()}
         write.metrics = [("metric", v, event.time, 0) for v in numeric({"": event.data.get("metric")}).values()]
         with self._refusals():
-            self._connection.log(parent.id, write)
-        with self._refusals():
             self._connection.upload(parent.id, self._context.run, _files_of(self._context.run))
+        with self._refusals():
+            self._connection.log(parent.id, write)
         with self._refusals():
             self._connection.terminate(parent.id, STATUS[state], event.time)
         self._known[None] = Known(parent.id, STATUS[state], state.value)

@@ -301,12 +301,12 @@ def test_mlflow_shows_a_resumed_run_once(local_spark: Any, tmp_path: Path, progr
         Path(run.url).name, project=tmp_path / "hopslite_project", tracking_uri=database, display=False
     )
     parents = eventually(
-        lambda: [each for each in told() if each.data.tags.get("hopslite.state") == "FINISHED" and is_parent(each)],
+        lambda: [each for each in told() if each.info.status == "FINISHED" and is_parent(each)],
         "all is delivered",
         DELIVERED_S,
     )
     assert len(parents) == 1
-    assert parents[0].info.status == "FINISHED"
+    assert parents[0].data.tags["hopslite.state"] == "FINISHED"
     trials = [each for each in told() if each.info.run_id != parents[0].info.run_id]
     assert sorted(each.data.tags["hopslite.trial_id"] for each in trials) == [t.id for t in result.trials]
     assert {each.info.status for each in trials} == {"FINISHED"}
