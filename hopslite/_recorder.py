@@ -37,6 +37,7 @@ SNAPSHOT_SECONDS = 3.0  # it goes on in the background; conda takes its time
 JOURNAL_SECONDS = 10.0
 REMOTE_JOURNAL_SECONDS = 60.0
 URL_SECONDS = 10.0
+ORDERED_SECONDS = 1.0  # events this close have their times in the journal's order; a clock that was set back stays so
 
 
 class Recorder:
@@ -63,6 +64,7 @@ class Recorder:
             self.directory, self._session, past = resumption.run, resumption.session, resumption.record
             self.run_id, self.version, self.started = past["run_id"], past["version"], past["started"]
         self._is_ending = False
+        self._latest = 0.0
         self._lock = threading.Lock()  # guards the record: TensorBoard's address comes from another thread
         self._record = self._first_record()
         self.directory.write_json("run.json", self._record)
@@ -108,6 +110,9 @@ class Recorder:
         self.append(Event(kind, time.time(), trial, data or {}))
 
     def append(self, event: Event) -> None:
+        if self._latest - ORDERED_SECONDS < event.time < self._latest:  # another thread has noted the time meanwhile
+            event = dataclasses.replace(event, time=self._latest)
+        self._latest = event.time
         self._journal.append(event)
         if event.kind == "members" and not self._plan.is_search:
             with contextlib.suppress(OSError):  # the journal has it
