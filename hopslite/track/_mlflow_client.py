@@ -179,15 +179,20 @@ class Connection:
         """Log pictures so that MLflow's charts show them, beside those of other runs; what is no picture is not."""
         from PIL import Image
 
+        keys = {name: re.sub(r"[^a-zA-Z0-9_\-./ ]", "_", name) for name in names}
+        with self._translated("artifacts could not be listed"):
+            there = {entry.path for entry in self._client.list_artifacts(run_id, "images")} if keys else set()
+        shown = {path.removeprefix("images/").partition("+")[0] for path in there}  # by a delivery that broke off
         with tempfile.TemporaryDirectory(prefix="hopslite-") as stage:
-            for name in dict.fromkeys(names):
+            for name, key in keys.items():
+                if key.replace("/", "~") in shown:
+                    continue
                 _stage(folder, name, stage)
                 try:
                     with Image.open(os.path.join(stage, name)) as opened:
                         image = opened.convert("RGBA" if "A" in opened.getbands() else "RGB")
                 except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
                     continue
-                key = re.sub(r"[^a-zA-Z0-9_\-./ ]", "_", name)
                 with self._translated(f"the image {name} could not be stored"):
                     self._client.log_image(run_id, image, key=key, synchronous=True)
 

@@ -135,6 +135,9 @@ def test_pictures_are_among_the_charts(tmp_path: Path, database: str) -> None:
     shown = {path.partition("+")[0] for path in artifacts(database, trial.info.run_id, "images")}
     assert shown == {"images/confusion.png", "images/deep~er~photo _1_.JPG", "images/mask.webp"}
     assert trial.data.tags["mlflow.loggedImages"] == "True"
+    before = artifacts(database, trial.info.run_id, "images")
+    Connection(database, run, "pictures").show_images(trial.info.run_id, run.sub("trials", "0000"), pictures)
+    assert artifacts(database, trial.info.run_id, "images") == before  # a delivery that broke off is made again
     assert artifacts(database, trial.info.run_id)["no picture.png"] == 4  # as the trial left it
 
 
