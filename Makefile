@@ -30,7 +30,7 @@ demo: java $(DEMO)
 test test-matrix bench: export MLFLOW_DISABLE_TELEMETRY = true
 test test-matrix bench: export TF_CPP_MIN_LOG_LEVEL = 2
 
-test: java $(DEV)
+test: java $(DEV) $(VENV)/spark.jsa
 	@$(VENV)/bin/python -m pytest $(or $(ARGS),-n 3)
 
 check: $(DEV)
@@ -93,6 +93,9 @@ $(DEMO): pyproject.toml | java
 $(DEV): pyproject.toml | java
 	$(call environment,$(VENV),".[dev]")
 	@touch $(DEMO) $@
+
+$(VENV)/spark.jsa: $(DEV)
+	-@$(VENV)/bin/python tests/spark_archive.py
 
 $(BENCH): pyproject.toml | java
 	$(call environment,$(VENV),".[bench]")

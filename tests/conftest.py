@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 import pytest
 from servers import MlflowServer
-from spark_cluster import SHORT_LIVED, StandaloneCluster, write_spark_conf
+from spark_cluster import QUIET, SHORT_LIVED, StandaloneCluster
 from stores import S3, Hdfs, Unavailable, mlflow_over_postgres, running
 
 if TYPE_CHECKING:
@@ -77,12 +77,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(folder)
 
 
-@pytest.fixture(scope="session")
-def spark_conf_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A quiet log and no settings: whatever Spark is configured to do on this machine does not count."""
-    return write_spark_conf(tmp_path_factory.mktemp("spark-conf"))
-
-
 @pytest.fixture(scope="module")
 def spark_conf() -> Mapping[str, str]:
     """Spark properties on top of the usual ones; a test module that needs some defines this fixture itself."""
@@ -90,16 +84,16 @@ def spark_conf() -> Mapping[str, str]:
 
 
 @pytest.fixture(scope="module")
-def local_spark(spark_conf: Mapping[str, str], spark_conf_dir: Path) -> Iterator[SparkSession]:
+def local_spark(spark_conf: Mapping[str, str]) -> Iterator[SparkSession]:
     """Two slots in the driver's own JVM."""
-    with spark_session("local[2]", spark_conf_dir, spark_conf) as spark:
+    with spark_session("local[2]", spark_conf) as spark:
         yield spark
 
 
 @pytest.fixture(scope="module")
-def local_cluster(spark_conf: Mapping[str, str], spark_conf_dir: Path) -> Iterator[SparkSession]:
+def local_cluster(spark_conf: Mapping[str, str]) -> Iterator[SparkSession]:
     """Two executors of one core in JVMs of their own."""
-    with spark_session("local-cluster[2,1,1024]", spark_conf_dir, spark_conf) as spark:
+    with spark_session("local-cluster[2,1,1024]", spark_conf) as spark:
         yield spark
 
 
@@ -111,16 +105,14 @@ def standalone_cluster() -> Iterator[StandaloneCluster]:
 
 
 @pytest.fixture(scope="module")
-def standalone(
-    standalone_cluster: StandaloneCluster, spark_conf: Mapping[str, str], spark_conf_dir: Path
-) -> Iterator[SparkSession]:
+def standalone(standalone_cluster: StandaloneCluster, spark_conf: Mapping[str, str]) -> Iterator[SparkSession]:
     """A session on the standalone cluster: two executors of one core; GPUs only if `spark_conf` asks for them."""
-    with spark_session(standalone_cluster.url, spark_conf_dir, spark_conf) as spark:
+    with spark_session(standalone_cluster.url, spark_conf) as spark:
         yield spark
 
 
 @contextlib.contextmanager
-def spark_session(master: str, conf_dir: Path, conf: Mapping[str, str]) -> Iterator[SparkSession]:
+def spark_session(master: str, conf: Mapping[str, str]) -> Iterator[SparkSession]:
     """The process's only Spark session, in a JVM of its own: properties of one must not reach the next."""
     from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
@@ -133,14 +125,14 @@ def spark_session(master: str, conf_dir: Path, conf: Mapping[str, str]) -> Itera
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.memory": "1g",
         "spark.executor.memory": "1g",
-        "spark.executor.extraJavaOptions": SHORT_LIVED,
+        "spark.executor.extraJavaOptions": f"{SHORT_LIVED} {QUIET}",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "ERROR",
         "spark.sql.shuffle.partitions": "2",
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPARK_CONF_DIR", str(conf_dir))
+        patch.setenv("SPARK_SUBMIT_OPTS", f"{SHORT_LIVED} {QUIET}")
         settings = SparkConf(loadDefaults=False).setAll(list({**usual, **conf}.items()))
         spark = SparkSession.builder.config(conf=settings).getOrCreate()
         try:

@@ -19,25 +19,14 @@ from typing import Any
 
 START_S = 120.0
 STOP_S = 20.0
-# Java's options where it runs for seconds: to start a Spark takes 5 s of processor time with them, and 8 without.
-SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-
-QUIET_LOG4J = """\
-rootLogger.level = {level}
-rootLogger.appenderRef.stderr.ref = stderr
-appender.stderr.type = Console
-appender.stderr.name = stderr
-appender.stderr.target = SYSTEM_ERR
-appender.stderr.layout.type = PatternLayout
-appender.stderr.layout.pattern = %d{{HH:mm:ss}} %p %c{{1}}: %m%n%ex
-"""
-
-
-def write_spark_conf(folder: Path, level: str = "ERROR") -> Path:
-    """A configuration directory (SPARK_CONF_DIR) of our own, so that the machine's does not count."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "log4j2.properties").write_text(QUIET_LOG4J.format(level=level))
-    return folder
+# Spark's loaded classes, as spark_archive.py writes them. Java uses them only where its class path is Spark's own: no
+# configuration directory with files may stand first.
+ARCHIVE = Path(sys.prefix, "spark.jsa")
+# Java's options where it runs for seconds: to start a Spark takes 4 s of processor time with them, 7 without the
+# archive, and 11 without any.
+WITHOUT_ARCHIVE = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xlog:cds*=off"
+SHORT_LIVED = f"{WITHOUT_ARCHIVE} -XX:SharedArchiveFile={ARCHIVE}"
+QUIET = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
 
 
 class StandaloneCluster:
@@ -84,11 +73,14 @@ class StandaloneCluster:
 
     def _start(self) -> None:
         self.port, self.ui_port = free_ports(2)
-        conf = self.folder / "conf"
-        write_spark_conf(conf, level="INFO")
-        (conf / "spark-defaults.conf").write_text("spark.master.rest.enabled false\n")
-        ports = ["--port", str(self.port), "--webui-port", str(self.ui_port)]
-        self._run("master", "org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", *ports)
+        conf = self.folder / "master.conf"
+        conf.write_text("spark.master.rest.enabled false\n")
+        self._run(
+            "master",
+            "org.apache.spark.deploy.master.Master",
+            *("--host", "127.0.0.1", "--port", str(self.port), "--webui-port", str(self.ui_port)),
+            *("--properties-file", str(conf)),
+        )
         for number in range(1, self.workers + 1):
             self._run(
                 f"worker{number}",
@@ -129,10 +121,9 @@ class StandaloneCluster:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SPARK_", "PYSPARK_"))}
         return inherited | {
             "SPARK_HOME": str(spark_home()),
-            "SPARK_CONF_DIR": str(self.folder / "conf"),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_DAEMON_MEMORY": "256m",
-            "SPARK_DAEMON_JAVA_OPTS": SHORT_LIVED,
+            "SPARK_DAEMON_JAVA_OPTS": f"{SHORT_LIVED} {QUIET} -Dtests.log.level=info",
             "PYSPARK_PYTHON": sys.executable,
         }
 

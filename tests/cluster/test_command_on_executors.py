@@ -112,14 +112,12 @@ class Runs:
 
 
 @pytest.fixture
-def hopslite_run(
-    code: Path, tmp_path: Path, standalone_cluster: StandaloneCluster, spark_conf_dir: Path, store: str
-) -> Runs:
+def hopslite_run(code: Path, tmp_path: Path, standalone_cluster: StandaloneCluster, store: str) -> Runs:
     meeting = tmp_path / "meeting"
     meeting.mkdir()
     (tmp_path / "data.txt").write_text("the data")
     (tmp_path / "my.env").write_text(f"TOKEN=s3cret-token\nMEETING={meeting}\nTOGETHER=2\n")
-    environment = {**os.environ, "SPARK_CONF_DIR": str(spark_conf_dir), "HOPSLITE_PROJECT": store}
+    environment = {**os.environ, "HOPSLITE_PROJECT": store}
     options = ["--master", standalone_cluster.url, "--env", str(tmp_path / "my.env")]
     return Runs(code, environment, [*options, "--input", f"data={tmp_path / 'data.txt'}"])
 

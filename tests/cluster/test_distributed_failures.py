@@ -26,10 +26,10 @@ END_S = 30.0  # within which a run has ended after one of its members has
 
 
 @pytest.fixture(scope="module")
-def cluster(spark_conf_dir: Path) -> Iterator[Any]:
+def cluster() -> Iterator[Any]:
     """Three executors with one slot each. Spark looks every 15 s, unless told, whether one that died has come back."""
     conf = {"spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "1s"}
-    with spark_session(f"local-cluster[{SLOTS},1,1024]", spark_conf_dir, conf) as spark:
+    with spark_session(f"local-cluster[{SLOTS},1,1024]", conf) as spark:
         yield spark
 
 

@@ -21,9 +21,9 @@ def spark_conf() -> Mapping[str, str]:
 
 
 @pytest.fixture(scope="module")
-def cluster(spark_conf: Mapping[str, str], spark_conf_dir: Path) -> Iterator[Any]:
+def cluster(spark_conf: Mapping[str, str]) -> Iterator[Any]:
     """Three executors with one slot each."""
-    with spark_session(f"local-cluster[{MEMBERS},1,1024]", spark_conf_dir, spark_conf) as spark:
+    with spark_session(f"local-cluster[{MEMBERS},1,1024]", spark_conf) as spark:
         yield spark
 
 

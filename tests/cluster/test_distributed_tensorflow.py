@@ -21,9 +21,9 @@ TOLERANCE = 1e-4  # of weights around 0.1 to 1: sums of single floats in another
 
 
 @pytest.fixture(scope="module")
-def cluster(spark_conf_dir: Path) -> Iterator[Any]:
+def cluster() -> Iterator[Any]:
     """Two executors with two slots each."""
-    with spark_session("local-cluster[2,2,1024]", spark_conf_dir, {}) as spark:
+    with spark_session("local-cluster[2,2,1024]", {}) as spark:
         yield spark
 
 

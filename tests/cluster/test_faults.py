@@ -46,9 +46,9 @@ class TestEveryFewHundredMilliseconds:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def outcome(cls, spark_conf_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
+    def outcome(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
         folder = tmp_path_factory.mktemp("faults")
-        with spark_session("local-cluster[2,2,1024]", spark_conf_dir, {}):
+        with spark_session("local-cluster[2,2,1024]", {}):
             yield carry_out(folder, trials=200, seed=4, at_least=FAULTS, timeout=HANGS_S)
 
     def test_every_trial_is_accounted_for_exactly_once(self, outcome: Outcome) -> None:
@@ -76,8 +76,8 @@ class TestEveryFewHundredMilliseconds:
 class TestOnOneMachine:
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def local(cls, spark_conf_dir: Path) -> Iterator[None]:
-        with spark_session("local[2]", spark_conf_dir, {}):
+    def local(cls) -> Iterator[None]:
+        with spark_session("local[2]", {}):
             yield
 
     def test_a_thousand_trials_cost_the_driver_no_more_than_ten(self, project: str) -> None:
@@ -380,7 +380,7 @@ class TestOnAStandaloneCluster:
             yield cluster
 
     def test_a_machine_that_is_lost_costs_its_trial_an_attempt(
-        self, cluster: StandaloneCluster, spark_conf_dir: Path, project: str, tmp_path: Path
+        self, cluster: StandaloneCluster, project: str, tmp_path: Path
     ) -> None:
         marks = tmp_path / "marks"
         marks.mkdir()
@@ -389,7 +389,7 @@ class TestOnAStandaloneCluster:
         def search() -> experiment.Run:
             return experiment.grid_search(train, {"n": [0, 1, 2, 3]}, project=project, timeout=HANGS_S, display=False)
 
-        with spark_session(cluster.url, spark_conf_dir, {}), in_background(search) as running:
+        with spark_session(cluster.url, {}), in_background(search) as running:
             eventually((marks / "0-0").exists, "the trial runs", 120)
             where = (marks / "0-0").read_text()
             cluster.kill_worker(1 if "/work1/" in where else 2)
@@ -402,7 +402,7 @@ class TestOnAStandaloneCluster:
         assert Counter(name[0] for name in os.listdir(marks) if name != "go") == Counter("00123")
 
     def test_executors_that_spark_adds_are_used_and_idle_ones_given_back(
-        self, cluster: StandaloneCluster, spark_conf_dir: Path, project: str, tmp_path: Path
+        self, cluster: StandaloneCluster, project: str, tmp_path: Path
     ) -> None:
         dynamic = {
             "spark.dynamicAllocation.enabled": "true",
@@ -420,7 +420,7 @@ class TestOnAStandaloneCluster:
         def search() -> experiment.Run:
             return experiment.grid_search(train, {"n": [0, 1, 2]}, project=project, timeout=HANGS_S, display=False)
 
-        with spark_session(cluster.url, spark_conf_dir, dynamic) as spark:
+        with spark_session(cluster.url, dynamic) as spark:
             store = spark.sparkContext._jsc.sc().statusStore()
 
             def executors() -> int:

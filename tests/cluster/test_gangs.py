@@ -79,20 +79,20 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="class")
-def four_slots(spark_conf_dir: Path) -> Iterator[Any]:
-    with spark_session("local-cluster[2,2,1024]", spark_conf_dir, {}) as spark:
+def four_slots() -> Iterator[Any]:
+    with spark_session("local-cluster[2,2,1024]", {}) as spark:
         yield spark
 
 
 @pytest.fixture(scope="class")
-def three_slots(spark_conf_dir: Path) -> Iterator[Any]:
-    with spark_session("local-cluster[3,1,1024]", spark_conf_dir, {}) as spark:
+def three_slots() -> Iterator[Any]:
+    with spark_session("local-cluster[3,1,1024]", {}) as spark:
         yield spark
 
 
 @pytest.fixture(scope="class")
-def one_machine(spark_conf_dir: Path) -> Iterator[Any]:
-    with spark_session("local[2]", spark_conf_dir, {}) as spark:
+def one_machine() -> Iterator[Any]:
+    with spark_session("local[2]", {}) as spark:
         yield spark
 
 
@@ -255,9 +255,9 @@ def gpu_cluster() -> Iterator[StandaloneCluster]:
 
 
 @pytest.fixture(scope="class")
-def with_gpus(gpu_cluster: StandaloneCluster, spark_conf_dir: Path) -> Iterator[Any]:
+def with_gpus(gpu_cluster: StandaloneCluster) -> Iterator[Any]:
     conf: Mapping[str, str] = {"spark.executor.resource.gpu.amount": "2"}
-    with spark_session(gpu_cluster.url, spark_conf_dir, conf) as spark:
+    with spark_session(gpu_cluster.url, conf) as spark:
         yield spark
 
 
