@@ -19,7 +19,7 @@ from .store.notes import Notes
 from .store.references import names_of_runs, run_id_of, versions_of
 from .store.sessions import at_work
 
-__all__ = ["GONE", "find", "load", "records", "state_of", "trial_of"]
+__all__ = ["GONE", "find", "load", "nearest", "records", "state_of", "trial_of"]
 
 AT_ONCE = 64  # records read in one go
 SEARCHED = 2000  # runs among which similar ones are looked for
@@ -86,7 +86,7 @@ def find(project: Project, text: str) -> RunDir:
         return project.sub("Experiments", found[0])
     if found:
         raise RunNotFound(f"{given!r} is the beginning of {len(found)} runs: {', '.join(found[-NEAR:])}")
-    raise RunNotFound(f"there is no run {text!r} in {project.shown}; {_nearest(project, given, runs)}")
+    raise RunNotFound(f"there is no run {text!r} in {project.shown}; {nearest(project, given, runs)}")
 
 
 def _of_version(project: Project, name: str, version: int) -> RunDir:
@@ -97,7 +97,8 @@ def _of_version(project: Project, name: str, version: int) -> RunDir:
     return run
 
 
-def _nearest(project: Project, given: str, runs: list[str]) -> str:
+def nearest(project: Project, given: str, runs: list[str]) -> str:
+    """What may have been meant by the name or id of a run that there is not."""
     if not runs:
         return "it has no runs"
     names = names_of_runs(project)

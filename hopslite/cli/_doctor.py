@@ -111,7 +111,7 @@ def _java() -> Iterator[Finding]:
     if problem:
         yield Finding("Java", "problem", problem.splitlines()[0], "install Java 17 or 21, or set JAVA_HOME to one")
     else:
-        yield Finding("Java", "ok", os.environ.get("JAVA_HOME") or shutil.which("java") or "found")
+        yield Finding("Java", "ok", _java.describe())
 
 
 def _version(package: str) -> str | None:

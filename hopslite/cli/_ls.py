@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from .. import _format
-from .._runs import records, state_of
+from .._runs import nearest, records, state_of
 from .._trial import State
+from ..errors import RunNotFound
 from ..store import RunDir
 from ..store.notes import Notes
 from ._common import RUN, as_json, home, moment, parse_moment, project_option, say, table
@@ -68,8 +69,9 @@ def ls_command(
 ) -> None:
     """List runs, the newest first. NAME may have * and ?."""
     project = home(place)
-    found = []
+    found, known_names = [], set()
     for run, record in records(project):
+        known_names.add(str((record or {}).get("name")))
         if not _fits(record, names, since, until):
             continue
         listed = _listed(run, record)
@@ -81,6 +83,10 @@ def ls_command(
             listed["description"] = notes.text or listed["description"]
         if all(_has_tag(listed["tags"], tag) for tag in tags):
             found.append(listed)
+    for name in names:
+        if name not in known_names and not any(character in name for character in "*?["):
+            near = nearest(project, name, project.runs())
+            raise RunNotFound(f"no run in {project.shown} is named {name!r}; {near}")
     key = SORTS[sort]
     known = [each for each in found if key(each) is not None]
     found = sorted(known, key=key, reverse=not reverse) + [each for each in found if key(each) is None]

@@ -158,6 +158,7 @@ def _page(project: Project, run: str | None) -> str:
 
 
 def _serve_mlflow(uri: str, port: int, page: str, browser: bool) -> None:
+    from ..runtime.linux import end_with_parent
     from ..track import alone_with_new_database
 
     with contextlib.suppress(OSError), alone_with_new_database(uri):
@@ -173,7 +174,12 @@ def _serve_mlflow(uri: str, port: int, page: str, browser: bool) -> None:
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     with _until_interrupted() as ended:
         server = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+            command,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=lambda: end_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no threads yet
         )
         said: list[bytes] = []
         assert server.stderr is not None

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 
-__all__ = ["problem"]
+__all__ = ["describe", "problem"]
 
 TIMEOUT_S = 30.0
 RECOMMENDED = (17, 21)
@@ -38,6 +38,12 @@ def problem(pyspark_version: str | None = None, *, timeout: float = TIMEOUT_S) -
     if found in _accepted(pyspark_version):
         return None
     return _message(pyspark_version, f"found Java {found} ({path})")
+
+
+def describe() -> str:
+    """The Java that Spark would start, for people: its major version and where it is."""
+    path, missing = _find()
+    return missing if path is None else f"{_version(path, TIMEOUT_S)} ({path})"
 
 
 def _find() -> tuple[str | None, str]:

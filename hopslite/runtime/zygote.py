@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import dataclasses
 import faulthandler
 import gc
@@ -32,6 +31,7 @@ from .capture import flush_c_streams, redirected
 from .context import TrialContext
 from .execute import execute
 from .job import Job
+from .linux import adopt_orphans, end_with_parent
 from .overlay import protect
 from .preload import Watcher, framework_environment, import_all, loaded_frameworks
 from .report import Reported, Reporter
@@ -40,8 +40,6 @@ from .wire import Wire
 __all__ = ["Zygote", "main"]
 
 MAX_KILLS = 1000
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 class Zygote:
@@ -115,7 +113,7 @@ class _Server:
         # Children inherit the next two. A page that a child touches costs it a page fault, so what can be done once is.
         faulthandler.enable(2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what a trial leaves running comes here, to be killed
+        adopt_orphans()  # what a trial leaves running comes here, to be killed
 
     def serve(self) -> None:
         import_all(self._job.preload)
@@ -155,7 +153,7 @@ class _Server:
         code = 1
         try:
             os.setpgid(0, 0)
-            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            end_with_parent(signal.SIGKILL)
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGCHLD, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
@@ -282,8 +280,3 @@ def _reseed() -> None:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()
-
-
-def _prctl(option: int, value: int) -> None:
-    if sys.platform == "linux":
-        _LIBC.prctl(option, value, 0, 0, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -103,7 +104,7 @@ class TestList:
         [
             (["dig*"], [2, 1]),
             (["single"], [1]),
-            (["nothing"], []),
+            (["noth*"], []),
             (["--state", "finished"], [1, 2, 1]),
             (["--state", "success", "--state", "failed", "digits"], [2, 1]),
             (["--state", "running"], []),
@@ -130,7 +131,12 @@ class TestList:
     def test_an_empty_project_and_a_filter_without_a_match(self, project: str, answer: Answer) -> None:
         assert answer("ls") == (0, "", f"{project}: it has no runs yet\n")
         experiment.launch(lambda: 1, **OPTIONS)
-        assert answer("ls", "x") == (0, "", f"{project}: no run in it fits\n")
+        assert answer("ls", "x*") == (0, "", f"{project}: no run in it fits\n")
+
+    def test_a_name_that_no_run_has(self, home: Project, answer: Answer) -> None:
+        for options in ([], ["--json"], ["digits"], ["--since", "1h"]):
+            code, out, err = answer("ls", "digist", *options)
+            assert (code, out) == (3, "") and "is named 'digist'; did you mean 'digits'?" in err
 
     def test_more_than_are_shown_at_first(self, home: Project, answer: Answer) -> None:
         [run_id, *_] = ids(home)
@@ -597,7 +603,8 @@ class TestDoctor:
     def test_what_works(self, home: Project, answer: Answer) -> None:
         code, out, _ = answer("doctor", "--no-spark")
         assert code == 0
-        for text in ("ok  Python:", "ok  Java:", "ok  Spark:", f"{home.url}, 3 runs", "--  MLflow:"):
+        assert re.search(r"ok  Java: +(17|21|25) \(/.*java\)", out)
+        for text in ("ok  Python:", "ok  Spark:", f"{home.url}, 3 runs", "--  MLflow:"):
             assert text in out
 
     def test_what_does_not(

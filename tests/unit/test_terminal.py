@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
 import urllib.request
@@ -226,6 +227,18 @@ def test_mlflow_on_the_project(project: str) -> None:
         assert "<title>MLflow</title>" in fetched(url)
         found = fetched(f"{url}/api/2.0/mlflow/experiments/get-by-name?experiment_name=seen")
         assert '"name": "seen"' in found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_mlflow_does_not_outlive_a_command_that_is_killed(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with terminal(*HOPSLITE, "ui", "--no-browser", "--port", str(free_port()), HOPSLITE_TRACKING_URI=uri) as child:
+        child.expect("http://", timeout=120)
+        family = psutil.Process(child.pid).children(recursive=True)
+        assert family
+        child.kill(signal.SIGKILL)
+        _, alive = psutil.wait_procs(family, timeout=30)
+        assert not alive, [process.cmdline() for process in alive]
 
 
 @pytest.mark.parametrize(
