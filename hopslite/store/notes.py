@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import secrets
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +17,8 @@ __all__ = ["LOCK", "NAME", "Notes"]
 
 NAME = "notes.json"
 LOCK = ".notes.lock"
+RETRY_SECONDS = 0.1
+ABANDONED_SECONDS = 10.0  # to change notes takes a small part of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +42,29 @@ class Notes:
     @staticmethod
     @contextlib.contextmanager
     def alone(run: RunDir) -> Iterator[None]:
-        """Nobody else on this machine changes a local run's notes meanwhile; elsewhere the last one's are kept."""
-        if not run.is_local:
-            yield
+        """Nobody else changes a run's notes meanwhile."""
+        if run.is_local:
+            with open(run.path(LOCK), "ab") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
             return
-        with open(run.path(LOCK), "ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        _take_lock(run)
+        try:
             yield
+        finally:
+            run.remove([LOCK])
 
     def write(self, run: RunDir) -> None:
         run.write_json(NAME, {"tags": self.tags, "note": self.text})
+
+
+def _take_lock(run: RunDir) -> None:
+    """On a store a file is the lock. One that stays for long is of a process that was killed, and is taken away."""
+    mine, others, since = secrets.token_bytes(16), None, 0.0
+    while not run.create(LOCK, mine):
+        [there] = run.read_many([LOCK])
+        if there != others:
+            others, since = there, time.monotonic()
+        elif there is not None and time.monotonic() > since + ABANDONED_SECONDS:
+            run.remove([LOCK])
+        time.sleep(RETRY_SECONDS)

@@ -15,7 +15,8 @@ from observe import eventually
 
 from hopslite._trial import Event
 from hopslite.errors import RunIsRunning, StoreError
-from hopslite.store import JournalReader, JournalWriter, Project, RunDir, journal, sessions
+from hopslite.store import JournalReader, JournalWriter, Project, RunDir, journal, notes, sessions
+from hopslite.store.notes import LOCK, Notes
 
 T = TypeVar("T")
 
@@ -90,6 +91,26 @@ def write_journal(run: RunDir, *numbers: int) -> None:
     for number in numbers:
         writer.append(event(number))
     assert writer.close() is None
+
+
+class TestNotes:
+    def test_of_those_who_write_at_once_nobody_is_lost(self, run: RunDir) -> None:
+        def tag(number: int) -> None:
+            directory = RunDir(run.url)
+            with Notes.alone(directory):
+                there = Notes.read(directory)
+                Notes({**there.tags, str(number): "x"}, there.text).write(directory)
+
+        at_once(tag)
+        assert Notes.read(run).tags.keys() == set(map(str, range(AT_ONCE)))
+        assert run.is_local or LOCK not in run.list()
+
+    def test_one_who_was_killed_holds_nobody_up(self, run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(notes, "ABANDONED_SECONDS", 0.3)
+        run.write_bytes(LOCK, b"of one who was killed")
+        with Notes.alone(run):
+            Notes({"a": "1"}).write(run)
+        assert Notes.read(run).tags == {"a": "1"}
 
 
 class TestFiles:
