@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidArguments, SparkUnavailable
+from ..runtime.context import is_for_trials
 from . import _java
 
 __all__ = ["Cluster", "session"]
@@ -21,6 +22,10 @@ __all__ = ["Cluster", "session"]
 LOG4J = Path(__file__).with_name("log4j2.properties")
 EXECUTOR_SECONDS = 15.0  # how long a cluster may take to start its first executor
 SETTLED_SECONDS = 3.0  # no more executors for so long: these are all
+IN_A_TRIAL = (
+    "a trial cannot start trials on Spark. If its training function is not meant to, it imports your program: is that "
+    "named like a module, as keras.py is, or is its call not under `if __name__ == '__main__':`?"
+)
 
 
 def session(given: Any = None, master: str | None = None) -> Any:
@@ -30,7 +35,7 @@ def session(given: Any = None, master: str | None = None) -> Any:
     run this interpreter unless `PYSPARK_PYTHON` names another. It stays for later runs and ends with the process.
 
     Raises:
-        SparkUnavailable: there is no usable Java, or Spark does not start.
+        SparkUnavailable: there is no usable Java, Spark does not start, or this is a trial.
         InvalidArguments: `given` is no classic session.
     """
     from pyspark import SparkContext, __version__
@@ -51,6 +56,8 @@ def session(given: Any = None, master: str | None = None) -> Any:
         return session(active)  # with the same checks
     if SparkContext._active_spark_context is not None:
         return SparkSession(SparkContext._active_spark_context)
+    if is_for_trials():
+        raise SparkUnavailable(IN_A_TRIAL)
     problem = None if os.environ.get("PYSPARK_GATEWAY_PORT") else _java.problem(__version__)
     if problem:
         raise SparkUnavailable(problem)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .report import Reporter
 
-__all__ = ["TrialContext", "current", "current_reporter", "entered"]
+__all__ = ["TrialContext", "current", "current_reporter", "entered", "is_for_trials", "keep_for_trials"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class TrialContext:
 
 _Entry = tuple[TrialContext, "Reporter | None"]
 _stack: list[_Entry] = []
+_kept = False
 _local: contextvars.ContextVar[_Entry | None] = contextvars.ContextVar("hopslite_trial", default=None)
 
 
@@ -46,6 +47,17 @@ def current() -> TrialContext | None:
     """The trial that runs here; None outside of a trial."""
     entry = _entry()
     return entry[0] if entry else None
+
+
+def keep_for_trials() -> None:
+    """From now on this process, and each that is forked from it, is for trials, and for what they import before."""
+    global _kept
+    _kept = True
+
+
+def is_for_trials() -> bool:
+    """Whether this is a process in which a trial runs, or one that trials are forked from."""
+    return _kept or bool(_stack)
 
 
 def current_reporter() -> Reporter | None:

@@ -28,7 +28,7 @@ from typing import Any
 
 from .._trial import Spec, State
 from .capture import flush_c_streams, redirected
-from .context import TrialContext
+from .context import TrialContext, keep_for_trials
 from .execute import execute
 from .job import Job
 from .linux import adopt_orphans, end_with_parent
@@ -90,6 +90,7 @@ class Zygote:
 
 def main(descriptor: int) -> None:
     """The program: serve one slot until its socket closes."""
+    keep_for_trials()
     server = _Server(socket.socket(fileno=descriptor))
     with contextlib.suppress(EOFError, OSError):
         server.serve()

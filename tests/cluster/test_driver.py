@@ -87,6 +87,23 @@ experiment.distributed(
 """
 )
 
+# There is a copy of it under the name of a framework, which trials import, and the processes that they are forked from.
+SHADOWS = """
+import os, sys
+from hopslite import experiment
+
+def train(n):
+    import statsmodels
+    return n
+
+with open(sys.path[0] + "/begun", "a+") as begun:
+    print(__name__, file=begun, flush=True)
+    begun.seek(0)
+    if len(begun.readlines()) > 20:
+        os._exit(1)
+experiment.grid_search(train, {"n": [1, 2]}, display=False)
+"""
+
 
 @pytest.fixture
 def programs() -> Iterator[list[Program]]:
@@ -209,6 +226,18 @@ def test_without_java_one_line_says_so(tmp_path: Path, programs: list[Program], 
     assert "openjdk-17" in last
     assert "JAVA_HOME" in last
     assert not (tmp_path / "hopslite_project").exists()
+
+
+def test_a_program_named_like_a_framework_is_not_run_again_by_its_trials(
+    tmp_path: Path, programs: list[Program]
+) -> None:
+    (tmp_path / "statsmodels.py").write_text(SHADOWS.replace("sys.path[0]", repr(str(tmp_path))))
+    programs.append(Program(tmp_path, SHADOWS))
+    assert programs[0].process.wait(120) == 1
+    assert "SparkUnavailable: a trial cannot start trials on Spark" in text_of(programs[0].err)
+    first, *others = (tmp_path / "begun").read_text().split()
+    assert (first, set(others)) == ("__main__", {"statsmodels"})
+    assert 2 < len(others) < 10  # both trials, and a process that they were forked from
 
 
 def test_spark_starts_without_a_word(tmp_path: Path, programs: list[Program]) -> None:
