@@ -199,6 +199,8 @@ def _look(
         past = Past(project.sub("Experiments", run_id), record if record is not None and _says_which(record) else None)
         record, results = past.record, _results(past)
         if not _says_which(record):
+            if not project.exists(f"Experiments/{run_id}"):
+                return  # deleted
             log.warning("run %s is passed over: neither its record nor its journal can be read", run_id)
             return
         if metric is None:

@@ -16,7 +16,7 @@ from .errors import RunNotFound, StoreError
 from .result import Run, Trial
 from .store import Project, RunDir
 from .store.notes import Notes
-from .store.references import names_of_runs, run_id_of, versions_of
+from .store.references import names_of_runs, newest_there, run_id_of, versions_of
 from .store.sessions import at_work
 
 __all__ = ["GONE", "find", "load", "nearest", "records", "state_of", "trial_of"]
@@ -75,7 +75,7 @@ def find(project: Project, text: str) -> RunDir:
     name, _, version = given.partition("/")
     versions = versions_of(project, name) if name else []
     if versions and version in ("", "latest"):
-        return _of_version(project, name, versions[-1])
+        return _of_version(project, name, newest_there(project, name, versions) or versions[-1])
     if versions:
         if version.isdecimal() and int(version) in versions:
             return _of_version(project, name, int(version))

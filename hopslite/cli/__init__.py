@@ -63,6 +63,17 @@ class _Commands(click.Group):
             ctx.fail(f"there is no command {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """As usual, but for what Click would take for an end without a word, or for a failure."""
+        try:
+            return super().invoke(ctx)
+        except RunInterrupted as interrupted:
+            click.echo(str(interrupted), err=True)
+            return INTERRUPTED
+        except BrokenPipeError:  # as of `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, "-V", "--version", message="hopslite %(version)s")
@@ -85,12 +96,6 @@ def main(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, RunInterrupted) as error:
-        click.echo(str(error) or "interrupted", err=True)
-        return INTERRUPTED
-    except BrokenPipeError:  # as of `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except RunNotFound as error:
         return _say(error, NOT_FOUND)
     except (HopsliteError, OSError) as error:

@@ -14,6 +14,7 @@ from .._trial import State
 from ..errors import RunIsRunning
 from ..store import RunDir
 from ..store.notes import Notes
+from ..store.sessions import is_at_work
 from ._common import RUN, command, home, project_option
 
 __all__ = ["note_command", "rm_command", "tag_command"]
@@ -30,6 +31,7 @@ def tag_command(place: str | None, run: str, tags: tuple[str, ...], deleted: tup
     given = dict(tag.partition("=")[::2] for tag in tags)
     if bad := [tag for tag in (*given, *deleted) if not tag.strip()]:
         raise click.BadParameter(f"a tag without a name: {bad!r}")
+    _check_text(*tags)
     record = record_of(directory.read_many(["run.json"])[0]) or {}
     of_call = record.get("tags") or {}
     with Notes.alone(directory) if given or deleted else contextlib.nullcontext():
@@ -58,9 +60,16 @@ def note_command(place: str | None, run: str, text: str | None) -> None:
         record = record_of(directory.read_many(["run.json"])[0]) or {}
         click.echo(Notes.read(directory).text or record.get("description") or "")
         return
-    text = sys.stdin.read().strip() if text == "-" else text
+    text = sys.stdin.buffer.read().decode(errors="replace").strip() if text == "-" else text
+    _check_text(text)
     with Notes.alone(directory):
         _write(directory, dataclasses.replace(Notes.read(directory), text=text))
+
+
+def _check_text(*given: str) -> None:
+    for text in given:
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise click.BadParameter(f"{text!r} is no UTF-8 text")
 
 
 def _write(directory: RunDir, notes: Notes) -> None:
@@ -82,7 +91,9 @@ def rm_command(place: str | None, runs: tuple[str, ...], yes: bool) -> None:
     for directory in found.values():
         record = record_of(directory.read_many(["run.json"])[0]) or {}
         run_id = directory.url.rpartition("/")[2]
-        if state_of(directory, record) is State.RUNNING:
+        if state_of(directory, record) is State.RUNNING and is_at_work(
+            directory, lambda line: click.echo(line, err=True)
+        ):
             raise RunIsRunning(f"run {run_id} is going on; end its driver first", run_id=run_id, host=None, pid=None)
         named.append(f"{record.get('name', '?')} version {record.get('version', '?')} ({run_id})")
     if not yes:

@@ -95,7 +95,7 @@ def project_option(function: F) -> F:
 
 def say(value: Any) -> None:
     """One JSON document."""
-    click.echo(json.dumps(json_safe(value, strict=True), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(json_safe(value, strict=True), indent=2))
 
 
 def width() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import http.client
 import importlib.metadata
 import json
 import os
@@ -238,7 +239,7 @@ def _tracking(settings: Settings) -> Iterator[Finding]:
         try:
             with urllib.request.urlopen(f"{shown.rstrip('/')}/health", timeout=SERVER_SECONDS):
                 yield Finding("MLflow", "ok", f"{shown} answers")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             yield Finding(
                 "MLflow", "problem", f"{shown} does not answer ({error})", "runs wait for it: hopslite track RUN"
             )

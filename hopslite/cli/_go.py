@@ -9,6 +9,7 @@ import click
 from .._past import record_of
 from .._runs import find
 from .._trial import State
+from ..errors import RunNotFound
 from ..pool._session import session
 from ..store import RunDir
 from ._common import RUN, home, project_option
@@ -34,9 +35,10 @@ def resume_command(
     """Go on with a run that broke off. What had finished is not run again."""
     from .. import experiment
 
-    project = home(place)
-    directory = find(project, run)
-    run_id = directory.url.rpartition("/")[2]
+    directory = find(home(place), run)
+    project, _, run_id = directory.url.rpartition("/Experiments/")
+    if not project:
+        raise RunNotFound(f"{directory.shown} is in no project: only a run below a folder Experiments can go on")
     state = (record_of(directory.read_many(["run.json"])[0]) or {}).get("state")
     if state == State.FINISHED.value and not retry_failed:
         click.echo(f"run {run_id} has finished; nothing is left to do")
@@ -45,7 +47,7 @@ def resume_command(
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if master is not None:
         options["spark"] = session(master=master)
-    experiment.resume(run_id, project=project.url, retry_failed=retry_failed, **options)
+    experiment.resume(run_id, project=project, retry_failed=retry_failed, **options)
     return 0
 
 

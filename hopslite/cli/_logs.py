@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import click
 
@@ -40,10 +39,11 @@ def logs_command(place: str | None, run: str, trial: str, follow: bool, lines: i
     there = sorted(each for each in logs.list() if each.endswith("output.log"))
     if name not in there and there and not (follow and not member):
         raise RunNotFound(f"trial {chosen.id} has no {name}; it has {', '.join(there)}")
-    for data in _content(logs, name, lines):
-        click.echo(data, nl=False)
+    size = _size(logs, name)
+    begin = 0 if lines is None else _beginning(logs, name, size, lines)
+    _write(logs, name, begin, size)
     if follow:
-        _follow(project, directory, chosen.id, logs, name)
+        _follow(project, directory, chosen.id, logs, name, size)
     elif name not in there:
         click.echo(f"trial {chosen.id} is {chosen.state} and has printed nothing", err=True)
 
@@ -55,12 +55,10 @@ def _size(logs: RunDir, name: str) -> int:
         return 0
 
 
-def _content(logs: RunDir, name: str, lines: int | None) -> Iterator[bytes]:
-    """All of a log, or its last lines, in pieces; a log may be larger than the memory."""
-    size = _size(logs, name)
-    begin = 0 if lines is None else _beginning(logs, name, size, lines)
+def _write(logs: RunDir, name: str, begin: int, size: int) -> None:
+    """A part of a log, in pieces: it may be larger than the memory."""
     for at in range(begin, size, PIECE):
-        yield logs.read_bytes(name, at, min(at + PIECE, size))
+        click.echo(logs.read_bytes(name, at, min(at + PIECE, size)), nl=False)
 
 
 def _beginning(logs: RunDir, name: str, size: int, lines: int) -> int:
@@ -80,8 +78,7 @@ def _beginning(logs: RunDir, name: str, size: int, lines: int) -> int:
     return 0
 
 
-def _follow(project: Project, directory: RunDir, trial_id: str, logs: RunDir, name: str) -> None:
-    at = _size(logs, name)
+def _follow(project: Project, directory: RunDir, trial_id: str, logs: RunDir, name: str, written: int) -> None:
     checked = 0.0
     while True:
         is_over = False
@@ -90,10 +87,8 @@ def _follow(project: Project, directory: RunDir, trial_id: str, logs: RunDir, na
             is_over = trial_of(now, trial_id).state.final or now.state is not State.RUNNING
             checked = time.monotonic()
         size = _size(logs, name)
-        while at < size:
-            data = logs.read_bytes(name, at, min(at + PIECE, size))
-            click.echo(data, nl=False)
-            at += len(data)
+        _write(logs, name, written, size)
+        written = max(written, size)
         if is_over:
             return
         time.sleep(LOCAL_SECONDS if logs.is_local else REMOTE_SECONDS)

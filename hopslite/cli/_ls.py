@@ -24,7 +24,7 @@ SHOWN = 30
 STATES = {"queued": "PENDING", "success": "FINISHED", "succeeded": "FINISHED", "done": "FINISHED", "error": "FAILED"}
 SORTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "started": lambda run: run["started"],
-    "name": lambda run: (run["name"], run["version"]),
+    "name": lambda run: (run["name"] or "", run["version"] or 0),
     "metric": lambda run: run["metric"],
     "duration": lambda run: run["duration"],
     "trials": lambda run: run["trials"],

@@ -12,7 +12,7 @@ from ..errors import StoreError
 from .filesystems import without_credentials
 from .rundir import Project, RunDir, _as_folder
 
-__all__ = ["RUNS", "names_of_runs", "resolve", "run_id_of", "versions_of"]
+__all__ = ["RUNS", "names_of_runs", "newest_there", "resolve", "run_id_of", "versions_of"]
 
 RUNS = "runs:/"
 VERSIONS = "Experiments/.versions"
@@ -55,7 +55,8 @@ def _run_id(project: Project, url: str, name: str, version: str) -> str:
             break
     else:
         raise StoreError(f"{url}: there is no run named {name!r} in {project.shown}; {_nearest(project, name)}")
-    wanted = numbers[-1] if version == "latest" else int(version) if version.isdecimal() else None
+    newest = newest_there(project, each, numbers) or numbers[-1] if version == "latest" else None
+    wanted = int(version) if version.isdecimal() else newest
     if wanted not in numbers:
         given = f"there is no version {version!r}" if version else "a version is missing"
         raise StoreError(f"{url}: {given} of run {each!r}; versions: {_some([str(number) for number in numbers])}")
@@ -68,6 +69,15 @@ def _run_id(project: Project, url: str, name: str, version: str) -> str:
 def versions_of(project: Project, name: str) -> list[int]:
     """The versions that there are of a run, sorted; those included whose directories are gone."""
     return sorted(int(entry) for entry in project.list(f"{VERSIONS}/{_as_folder(name)}") if entry.isdecimal())
+
+
+def newest_there(project: Project, name: str, versions: list[int]) -> int | None:
+    """The last of a run's versions whose directory is there; None when none is."""
+    for version in reversed(versions):
+        run_id = run_id_of(project, name, version)
+        if run_id and project.exists(f"Experiments/{run_id}"):
+            return version
+    return None
 
 
 def run_id_of(project: Project, name: str, version: int) -> str:

@@ -145,7 +145,7 @@ class RunDir:
         with self._failures_of(names[0]):
             found = self.fs.cat_ranges([self._at(name) for name in names], None, None, on_error="return")
             for each in found:
-                if isinstance(each, Exception) and not isinstance(each, FileNotFoundError):
+                if isinstance(each, Exception) and not isinstance(each, (FileNotFoundError, NotADirectoryError)):
                     raise each
         return [None if isinstance(each, Exception) else bytes(each) for each in found]
 
@@ -271,8 +271,8 @@ class Project(RunDir):
         return found
 
     def runs(self) -> list[str]:
-        """All run ids, oldest first."""
-        return [entry for entry in self.list("Experiments") if not entry.startswith(".")]
+        """All run ids, oldest first. They have no dots: what has is a file of others."""
+        return [entry for entry in self.list("Experiments") if "." not in entry]
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ import psutil
 from ..errors import RunIsRunning, RunTakenOver
 from .rundir import RunDir
 
-__all__ = ["Session", "at_work", "claim"]
+__all__ = ["Session", "at_work", "claim", "is_at_work"]
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,9 @@ def claim(run: RunDir, tell: Callable[[str], None] = log.info) -> Session:
     """
     run.makedirs("sessions")
     newest = _newest(run)
-    if newest:
-        _refuse_if_alive(run, newest, tell)
+    holder = _read(run, newest) if newest else {}
+    if newest and _works(run, newest, holder, tell):
+        raise _running(run, holder)
     session = Session(run, newest + 1)
     session._begin()
     return session
@@ -56,6 +57,12 @@ def at_work(run: RunDir) -> bool | None:
     """Whether a driver works on the run; None when that cannot be known at once, as of one on another host."""
     newest = _newest(run)
     return _is_alive(_read(run, newest)) if newest else False
+
+
+def is_at_work(run: RunDir, tell: Callable[[str], None] = log.info) -> bool:
+    """Whether a driver works on the run; may take the seconds of which `tell` is told, as in `claim`."""
+    newest = _newest(run)
+    return bool(newest) and _works(run, newest, _read(run, newest), tell)
 
 
 class Session:
@@ -187,16 +194,15 @@ def _read(run: RunDir, number: int) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _refuse_if_alive(run: RunDir, number: int, tell: Callable[[str], None]) -> None:
-    holder = _read(run, number)
+def _works(run: RunDir, number: int, holder: dict[str, Any], tell: Callable[[str], None]) -> bool:
+    """Whether the driver of a session does, if need be by looking for a while whether it counts."""
     alive = _is_alive(holder)
     if alive is None:
         period = holder.get("period")
         seconds = STALE_PERIODS * (period if isinstance(period, (int, float)) else _period(run)) + 1.0
         tell(f"{_who(holder)} was the last to work on run {_run_id(run)}; looking for {seconds:.0f} s if it still does")
         alive = _counts(run, number, holder, seconds)
-    if alive:
-        raise _running(run, holder)
+    return alive
 
 
 def _counts(run: RunDir, number: int, before: dict[str, Any], seconds: float) -> bool:

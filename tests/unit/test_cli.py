@@ -19,6 +19,9 @@ import pytest
 
 import hopslite
 from hopslite import cli, experiment
+from hopslite._inputs import find_inputs
+from hopslite.cli import _logs, _ls
+from hopslite.errors import RunInterrupted
 from hopslite.store import Project, RunDir
 from hopslite.store.notes import Notes
 from hopslite.store.sessions import claim
@@ -266,6 +269,22 @@ class TestBest:
 
 
 class TestLogs:
+    def test_nothing_is_lost_between_what_there_is_and_what_follows(
+        self, home: Project, answer: Answer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = Path(home.url, "Experiments", ids(home)[0], "trials/0001/output.log")
+        write = _logs._write
+
+        def write_slowly(*arguments: Any) -> None:
+            write(*arguments)
+            with log.open("a") as file:
+                file.write("meanwhile\n")
+            monkeypatch.setattr(_logs, "_write", write)
+
+        monkeypatch.setattr(_logs, "_write", write_slowly)
+        before = log.read_text()
+        assert answer("logs", "digits/1", "-f")[1] == f"{before}meanwhile\n"
+
     def test_of_a_trial(self, home: Project, answer: Answer) -> None:
         assert answer("logs", "digits/1", "2") == (0, "training with 0.5\n", "")
         assert answer("logs", "digits/1") == (0, "training with 0.25\n", "")
@@ -275,7 +294,7 @@ class TestLogs:
     def test_the_last_lines_of_a_huge_one(
         self, home: Project, answer: Answer, lines: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(cli._logs, "PIECE", 1000)
+        monkeypatch.setattr(_logs, "PIECE", 1000)
         written = [f"line {number}\n" for number in range(3000)]
         Path(home.url, "Experiments", ids(home)[0], "trials/0001/output.log").write_text("".join(written))
         assert answer("logs", "digits/1", "-n", str(lines))[1] == "".join(written[-lines:] if lines else [])
@@ -374,6 +393,24 @@ class TestChange:
             session.release()
         assert (code, "is going on" in err) == (1, True)
         assert len(ids(home)) == 3, "one of them was deleted all the same"
+
+    def test_one_whose_driver_was_on_a_machine_that_is_gone(self, home: Project, answer: Answer) -> None:
+        run = home.sub("Experiments", ids(home)[0])
+        run.write_json("run.json", {**run.read_json("run.json"), "state": "RUNNING"})
+        of_another = {"host": "gone", "boot": "b", "namespace": "n", "pid": 7, "period": 0.2, "ended": False}
+        run.write_json("sessions/0002.json", of_another)
+        code, out, err = answer("rm", "digits/1", "-y")
+        assert (code, out.startswith("deleted digits version 1")) == (0, True)
+        assert "process 7 on host gone was the last to work on run" in err
+
+    def test_the_newest_one_that_is_left_is_meant_by_a_name(self, home: Project, answer: Answer) -> None:
+        answer("rm", "digits", "-y")
+        assert told(answer, "show", "digits")["version"] == 1
+        assert told(answer, "best", "digits")["version"] == 1
+        assert find_inputs(home, {"x": "runs:/digits/latest/run.json"})[0].url.endswith(f"{ids(home)[0]}/run.json")
+        answer("rm", "digits", "-y")
+        code, _, err = answer("show", "digits")
+        assert (code, "the directory of version 2 of run 'digits' is gone" in err) == (3, True)
 
 
 class TestArchive:
@@ -599,7 +636,62 @@ class TestUse:
             assert f"'{module}'" not in done.stdout, module
 
 
+class TestDamage:
+    """What others leave in a project, and what they type."""
+
+    def test_a_stray_file_and_a_damaged_run(self, home: Project, answer: Answer) -> None:
+        for name in ("notes.txt", "notes"):
+            Path(home.url, "Experiments", name).write_text("x")
+        Path(home.url, "Experiments", "empty").mkdir()
+        for key in ("name", "trials", "duration", "metric", "started"):
+            code, out, err = answer("ls", "--sort", key)
+            assert (code, err) == (0, "")
+            assert out.count("DAMAGED") == 2 and "notes.txt" not in out
+        assert answer("show", "digist")[0] == 3
+
+    def test_text_that_is_none(self, home: Project, answer: Answer) -> None:
+        for command in (["tag", "digits/1", "k=\udcff"], ["note", "digits/1", "\udcff"]):
+            code, _, err = answer(*command)
+            assert (code, "is no UTF-8 text" in err) == (2, True)
+        answer("tag", "digits/1", "k=é")
+        assert told(answer, "ls", "digits", "--tag", "k")[0]["tags"]["k"] == "é"
+
+    def test_an_interrupt_says_what_there_is(self, answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(_: Any) -> None:
+            raise RunInterrupted("what was interrupted, and how to go on")
+
+        monkeypatch.setattr(_ls, "home", interrupted)
+        assert answer("ls") == (130, "", "what was interrupted, and how to go on\n")
+
+    def test_a_reader_that_has_read_enough(self, home: Project) -> None:
+        Path(home.url, "Experiments", ids(home)[0], "trials/0001/output.log").write_text("line\n" * 1_000_000)
+        logs = f"{sys.executable} -m hopslite.cli logs digits/1 | head -1; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", logs], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "line\n", "")
+
+    def test_a_run_of_another_project_by_its_directory(
+        self, home: Project, answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        directory = f"{home.url}/Experiments/{ids(home)[0]}"
+        calls: list[Any] = []
+        monkeypatch.setattr(experiment, "resume", lambda *given, **options: calls.append((given, options)))
+        answer("resume", directory, "--retry-failed", "--project", str(tmp_path / "another"))
+        assert calls == [((ids(home)[0],), {"project": home.url, "retry_failed": True})]
+        alone = tmp_path / "alone"
+        shutil.copytree(directory, alone)
+        code, _, err = answer("resume", str(alone), "--retry-failed")
+        assert (code, "is in no project" in err) == (3, True)
+
+
 class TestDoctor:
+    @pytest.mark.parametrize("uri", ["http://host:abc", "http://my server:5000"])
+    def test_an_address_that_is_none(
+        self, home: Project, answer: Answer, monkeypatch: pytest.MonkeyPatch, uri: str
+    ) -> None:
+        monkeypatch.setenv("HOPSLITE_TRACKING_URI", uri)
+        code, out, _ = answer("doctor", "--no-spark")
+        assert (code, "NO  MLflow:" in out) == (1, True)
+
     def test_what_works(self, home: Project, answer: Answer) -> None:
         code, out, _ = answer("doctor", "--no-spark")
         assert code == 0
