@@ -168,7 +168,7 @@ class TestReplacing:
             project.write_bytes(f"Models/old/1/{name}", name.encode())
         if is_exported:
             model.export("Models/old/1", "old", 1, overwrite=True)
-        seen = []
+        seen: list[bool] = []
 
         def look() -> None:
             folders = {os.path.dirname(each) for each in project.sub("Models").sizes()}
