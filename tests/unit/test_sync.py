@@ -138,6 +138,53 @@ def test_what_the_trial_deletes_is_deleted_there_too(tmp_path: Path, remote: Run
     assert sorted(remote.sizes()) == ["ckpt-2", "of another member"]
 
 
+def test_an_old_checkpoint_goes_when_the_new_one_has_arrived(tmp_path: Path, remote: RunDir) -> None:
+    mirror = Mirror({str(tmp_path): remote}, 1000, ordered=[str(tmp_path)])
+    for name in ("ckpt-1", "checkpoint"):
+        aged(tmp_path / name, "1")
+    mirror._copy(complete=False)
+    aged(tmp_path / "ckpt-2", "2", seconds=30)
+    (tmp_path / "checkpoint").write_text("2")  # TensorFlow's index, which is younger than a second
+    (tmp_path / "ckpt-1").unlink()
+    mirror._copy(complete=False)
+    assert (sorted(remote.sizes()), remote.read_bytes("checkpoint")) == (["checkpoint", "ckpt-1", "ckpt-2"], b"1")
+    aged(tmp_path / "checkpoint", "2", seconds=20)
+    mirror._copy(complete=False)
+    assert (sorted(remote.sizes()), remote.read_bytes("checkpoint")) == (["checkpoint", "ckpt-2"], b"2")
+
+
+def test_an_old_checkpoint_goes_at_the_end_at_the_latest(tmp_path: Path, remote: RunDir) -> None:
+    mirror = Mirror({str(tmp_path): remote}, 1000)
+    aged(tmp_path / "ckpt-1")
+    mirror._copy(complete=False)
+    (tmp_path / "ckpt-2").write_text("young")
+    (tmp_path / "ckpt-1").unlink()
+    mirror._copy(complete=False)
+    assert list(remote.sizes()) == ["ckpt-1"]
+    mirror.finish()
+    assert list(remote.sizes()) == ["ckpt-2"]
+
+
+def test_a_checkpoint_is_replaced_while_the_directory_is_read(
+    tmp_path: Path, remote: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = Mirror({str(tmp_path): remote}, 1000)
+    aged(tmp_path / "ckpt-1")
+    mirror._copy(complete=False)
+    stat = os.stat
+
+    def replaced(path: Any, **options: Any) -> os.stat_result:
+        if os.path.basename(path) == "ckpt-1":
+            monkeypatch.undo()
+            (tmp_path / "ckpt-2").write_text("young")
+            (tmp_path / "ckpt-1").unlink()
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", replaced)
+    mirror._copy(complete=False)
+    assert list(remote.sizes()) == ["ckpt-1"]
+
+
 def test_a_directory_that_is_removed_as_a_whole_deletes_nothing(tmp_path: Path, remote: RunDir) -> None:
     folder = tmp_path / "trial"
     aged(folder / "output.log")
@@ -298,6 +345,9 @@ def test_a_file_that_is_refused_holds_up_no_other(
     with pytest.raises(OSError, match="no"):
         mirror._copy(complete=False)
     assert sorted(tried) == ["bad", "bad", "good", "old"], "what had arrived was copied again"
+    assert sorted(remote.sizes()) == ["good", "old"], "what was deleted went before all that may replace it was there"
+    (tmp_path / "bad").unlink()
+    mirror._copy(complete=False)
     assert list(remote.sizes()) == ["good"], "what was deleted is there still"
 
 
