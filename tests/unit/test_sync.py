@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from observe import eventually
 from hopslite._trial import Spec
 from hopslite.errors import StoreError
 from hopslite.runtime import sync
-from hopslite.runtime.child import RunningTrial
+from hopslite.runtime.child import Place, RunningTrial
 from hopslite.runtime.job import Job
 from hopslite.runtime.sync import Mirror, mirrored
 from hopslite.runtime.workdir import WorkDir
@@ -212,6 +212,56 @@ def test_what_does_not_begin_copies_nothing_of_what_comes_after(tmp_path: Path, 
     time.sleep(0.1)
     assert not remote.exists("of the next.txt")
     work.remove()
+
+
+class TestNextTrial:
+    """In the same slot, and so in the same local directories."""
+
+    @pytest.fixture
+    def work(self) -> Iterator[WorkDir]:
+        made = WorkDir("", local_logdir=False)
+        yield made
+        made.remove()
+
+    def place(self, remote: RunDir, work: WorkDir, trial: str, attempt: int = 0) -> Place:
+        job = Job("run", "name", remote.url, b"", None, 0, sync_interval=0.01)
+        return Place(job, Spec(trial, {}, remote.path(trial), attempt=attempt), work)
+
+    def test_is_not_copied_as_one_whose_files_could_not_be_kept(
+        self, remote: RunDir, work: WorkDir, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def keep(*_: Any, **__: Any) -> None:
+            raise OSError("no room")
+
+        first = self.place(remote, work, "0000")
+        aged(Path(first.directory) / "weights", "first")
+        monkeypatch.setattr(work, "keep", keep)
+        (warning,) = first.settle()
+        monkeypatch.undo()
+        second = self.place(remote, work, "0001")
+        aged(Path(second.directory) / "weights", "second")
+        eventually(lambda: remote.exists("0001/weights"), "copied")
+        time.sleep(0.1)
+        assert not second.settle()
+        assert remote.read_bytes("0001/weights") == b"second"
+        assert not remote.exists("0000/weights") or remote.read_bytes("0000/weights") == b"first"
+        kept = Path(warning.partition("they are in ")[2].partition(" on ")[0])
+        assert (kept / "trial" / "weights").read_text() == "first"
+        shutil.rmtree(kept)
+
+    def test_finds_nothing_of_one_that_did_not_begin(self, remote: RunDir, work: WorkDir) -> None:
+        remote.write_bytes("0000/checkpoints/3.ckpt", b"first")
+        remote.write_bytes("0001/checkpoints/7.ckpt", b"second")
+        first = self.place(remote, work, "0000", attempt=1)
+        assert os.listdir(first.context.checkpoints) == ["3.ckpt"]
+        first.abandon()
+        assert remote.exists("0000/checkpoints/3.ckpt")
+        second = self.place(remote, work, "0001", attempt=1)
+        assert os.listdir(second.context.checkpoints) == ["7.ckpt"]
+        second.abandon()
+        third = self.place(remote, work, "0002")
+        assert not os.path.exists(third.context.checkpoints)
+        third.abandon()
 
 
 def test_a_server_that_is_away_for_a_while_costs_nothing(
