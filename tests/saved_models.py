@@ -30,7 +30,10 @@ def contents(folder: Path | str) -> dict[str, str]:
 
 
 def stored(project: Project, name: str, version: int) -> dict[str, str]:
-    folder = project.sub("Models", name, str(version))
+    return stored_at(project.sub("Models", name, str(version)))
+
+
+def stored_at(folder: RunDir) -> dict[str, str]:
     return {each: folder.read_bytes(each).decode() for each in folder.sizes() if each}
 
 

@@ -54,23 +54,35 @@ class Place:
         )
 
     def abandon(self) -> None:
-        """The trial does not begin here after all: its directories are the next one's."""
+        """The trial does not begin here after all: its directories are the next one's, which finds nothing in them."""
         if self._mirror:
             self._mirror.stop()
+            self._remove_copied()
 
     def settle(self) -> list[str]:
         """Bring everything into the run directory; returns what went wrong."""
+        try:
+            self._bring()
+        except (OSError, ValueError, shutil.Error) as error:
+            return [f"files could not be kept ({error}); they are in {self.work.set_aside()} on {socket.gethostname()}"]
+        return []
+
+    def _bring(self) -> None:
         try:
             self.work.keep(self._files, with_logdir=self._own is None)
             if self._own:
                 shutil.rmtree(self._own)
             if self._mirror:
                 self._mirror.finish()
-                for folder in (self._kept, self.context.checkpoints):
-                    shutil.rmtree(folder, ignore_errors=True)
-        except (OSError, ValueError, shutil.Error) as error:
-            return [f"files could not be kept ({error}); they are in {self.work.set_aside()} on {socket.gethostname()}"]
-        return []
+                self._remove_copied()
+        finally:
+            if self._mirror:  # it would take the next trial's files, which are in the same place, for this one's
+                self._mirror.stop()
+
+    def _remove_copied(self) -> None:
+        """Remove the local directories of a run that is kept elsewhere."""
+        for folder in (self._kept, self.context.checkpoints):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class RunningTrial:

@@ -34,7 +34,8 @@ class Mirror:
 
     Logs and event files are copied as they grow. Any other file is copied once it has not changed for a second, so that
     no half-written checkpoint is found after a crash. What is deleted locally after it was copied is deleted there as
-    well.
+    well, once all else that is there locally is copied: a trial that saves a new checkpoint and deletes the old one
+    would otherwise have none there for a while.
 
     Args:
         folders: the remote directory of each local one.
@@ -110,6 +111,10 @@ class Mirror:
     def _copy_folder(self, folder: str, remote: RunDir, complete: bool) -> None:
         settled = time.time_ns() - int(SETTLED_SECONDS * 1e9)
         copied, found = self._copied[folder], dict(_files(folder))
+        gone = copied.keys() - found.keys()
+        if gone:  # what was written in their place may have appeared behind the first look
+            found = dict(_files(folder))
+            gone -= found.keys()
         changed = [
             name
             for name, mark in sorted(found.items(), key=lambda item: item[1][1])
@@ -120,13 +125,11 @@ class Mirror:
         def done(local: str) -> None:
             copied[names[local]] = found[names[local]]
 
-        try:
-            remote.upload(names, done, in_order=folder in self._ordered)
-        finally:
-            if gone := copied.keys() - found.keys():
-                remote.remove(sorted(gone))
-                for name in gone:
-                    del copied[name]
+        remote.upload(names, done, in_order=folder in self._ordered)
+        if gone and found.items() <= copied.items():
+            remote.remove(sorted(gone))
+            for name in gone:
+                del copied[name]
 
 
 def mirrored(spec: Spec, run: RunDir, directory: str, scratch: str, interval: float) -> tuple[str, Mirror | None]:

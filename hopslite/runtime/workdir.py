@@ -15,6 +15,7 @@ from ..store.cache import is_cached
 __all__ = ["WorkDir"]
 
 MAX_LINKS = 500
+ROOM = 2  # times the size of what is moved to another disk must be free there: others need some, too
 
 
 class WorkDir:
@@ -27,13 +28,18 @@ class WorkDir:
     """
 
     def __init__(self, mirrored: str, local_logdir: bool) -> None:
-        self._mirrored = mirrored
-        self.root = tempfile.mkdtemp(prefix="hopslite-", dir=_scratch())
-        self.cwd = os.path.join(self.root, "cwd")
-        self.logdir = os.path.join(self.root, "logdir") if local_logdir else None
+        self._mirrored, self._local_logdir = mirrored, local_logdir
+        self._first = tempfile.mkdtemp(prefix="hopslite-", dir=_scratch())
+        self._use(self._first)
+
+    def _use(self, root: str) -> None:
+        self.root = root
+        self.cwd = os.path.join(root, "cwd")
+        self.logdir = os.path.join(root, "logdir") if self._local_logdir else None
 
     def prepare(self) -> None:
         """Make it ready for the next trial."""
+        os.makedirs(self.root, mode=0o700, exist_ok=True)
         for folder in filter(None, (self.cwd, self.logdir)):
             os.makedirs(folder, exist_ok=True)
         try:
@@ -54,13 +60,21 @@ class WorkDir:
                 shutil.rmtree(folder)
 
     def set_aside(self) -> str:
-        """Keep what is here from being used again or removed; returns where it is now."""
-        kept = f"{self.root}-kept-{secrets.token_hex(3)}"
+        """Keep what is here from being used again or removed; returns where it is now, in words.
+
+        That is this machine's directory for temporary files if it has room, as Spark removes its own with the
+        application. Later trials get another directory, whatever could be moved of this one.
+        """
+        left = self.root
+        self._use(f"{self._first}-{secrets.token_hex(3)}")
+        if kept := _moved(left):
+            return kept
+        kept = f"{self._first}-kept-{secrets.token_hex(3)}"
         try:
-            os.rename(self.root, kept)
+            os.rename(left, kept)
         except OSError:
-            return f"{self.root}, if that is still there,"
-        return kept
+            kept = left
+        return f"{kept}, until the Spark application ends," if _scratch() else kept
 
     def remove(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
@@ -70,6 +84,29 @@ def _scratch() -> str | None:
     """Spark's own scratch directory, which it removes whatever becomes of this process; None: the usual one."""
     folder = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0]
     return folder if folder and os.access(folder, os.W_OK) else None
+
+
+def _moved(folder: str) -> str | None:
+    """Move a directory to where this machine has temporary files; None where that cannot be done."""
+    kept = None
+    try:
+        kept = tempfile.mkdtemp(prefix="hopslite-kept-")  # nobody else can read it, nor have made it
+        try:
+            os.rename(folder, kept)
+        except OSError:  # it is on another disk
+            if shutil.disk_usage(kept).free < ROOM * _size(folder):
+                raise
+            shutil.copytree(folder, kept, symlinks=True, dirs_exist_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+        return kept
+    except OSError:
+        if kept:
+            shutil.rmtree(kept, ignore_errors=True)
+        return None
+
+
+def _size(folder: str) -> int:
+    return sum(os.lstat(os.path.join(place, name)).st_size for place, _, names in os.walk(folder) for name in names)
 
 
 def _move_new(source: str, target: str, shown: str) -> None:

@@ -89,6 +89,10 @@ def open_url(url: str) -> tuple[AbstractFileSystem, str]:
             return open_s3(url)
         if scheme == "memory":
             return Memory(), Memory._strip_protocol(url)
+        if scheme in ("file", "local"):
+            return LocalFileSystem(), str(LocalFileSystem._strip_protocol(url))
+        if "::" in url:  # to fsspec `a::b` is two URLs, and the file system is that of `a`
+            raise ValueError("'::' cannot be in a URL of this kind; rename what it names")
         opened: tuple[AbstractFileSystem, str] = fsspec.core.url_to_fs(url)
         return opened
     except Exception as error:  # each file system has exceptions of its own

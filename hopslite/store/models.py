@@ -12,6 +12,7 @@ Models/NAME/.records/3/files-…/      files that are about to replace those of 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import json
 import logging
@@ -98,53 +99,51 @@ class Models:
         """Make a version from local files, and return its record; `facts` become part of it.
 
         A number is taken by creating a file, which one of several succeeds in. The record is written when all files
-        are there. What replaces a version is first written to a folder of its own; then the record is made to point
-        there, in one step, and the model is the new one; then the files are written where they belong, the record
-        points there, and the folder is removed. Whoever is killed in between leaves a model that is complete: the old
-        one before the record's first change, the new one after it. Object stores cannot rename a folder, and a record
-        withdrawn first would leave no model at all where the writer is killed.
+        are there. What replaces a version, or files that hopslite did not write, is first written to a folder of its
+        own; then the record is made to point there, in one step, and the model is the new one; then the files are
+        written where they belong, the record points there, and the folder is removed. Whoever is killed in between
+        leaves a model that is complete: the old one before the record's first change, the new one after it. Object
+        stores cannot rename a folder, and a record withdrawn first would leave no model at all where the writer is
+        killed. So `files` may be those that are replaced, or some of them: they are gone only when they are here twice.
 
         Raises:
             ModelExists: the version is taken, and `overwrite` is not given.
             StoreError: it cannot be written, or another process is writing it.
         """
         folder = self.folder(name)
-        number, is_new = self._take(folder, name, version, overwrite)
+        number = self._take(folder, name, version, overwrite)
         shelf = folder.sub(SHELF, str(number))
         record = {"name": name, "version": number, "folder": str(number), "state": "READY", **facts}
         record["files"] = {each: file.to_json() for each, file in files.items()}
         with _alone(shelf, name, number):
-            if _parsed(shelf.read_many([RECORD])[0]) is not None and not is_new:
+            if _parsed(shelf.read_many([RECORD])[0]) is not None or folder.list(str(number)):
                 self._replace(folder, shelf, record, files)
             else:
-                self._write(folder.sub(str(number)), files, clean=version is not None)
+                self._write(folder.sub(str(number)), files)
                 shelf.write_json(RECORD, record)
         return record
 
-    def _take(self, folder: RunDir, name: str, version: int | None, overwrite: bool) -> tuple[int, bool]:
-        """A number, and whether nobody has had it before."""
+    def _take(self, folder: RunDir, name: str, version: int | None, overwrite: bool) -> int:
+        """A number that may be written: one that nobody has had before, or that is to be overwritten."""
         if version is not None:
             if not overwrite:
                 self.check_free(name, version)
-            is_new = self._claim(folder, version)
-            if not is_new and not overwrite:
+            if not self._claim(folder, version) and not overwrite:
                 raise self._taken(name, version)
-            return version, is_new
+            return version
         taken = {*_numbers(folder.list(SHELF)), *_numbers(folder.list())}
         number = max(taken, default=0) + 1
         while not self._claim(folder, number):
             number += 1
-        return number, True
+        return number
 
     def _claim(self, folder: RunDir, number: int) -> bool:
         shelf = f"{SHELF}/{number}"
         folder.makedirs(shelf)
         return folder.create(f"{shelf}/{CLAIM}", b"{}\n")
 
-    def _write(self, target: RunDir, files: Mapping[str, LocalFile], clean: bool) -> None:
+    def _write(self, target: RunDir, files: Mapping[str, LocalFile]) -> None:
         """Write the files of a model that nobody can see yet; none are left when that fails."""
-        if clean:
-            _clear(target)
         try:
             target.upload({file.path: each for each, file in files.items()})
             _check_unchanged(files)
@@ -155,9 +154,11 @@ class Models:
 
     def _replace(self, folder: RunDir, shelf: RunDir, record: dict[str, Any], files: Mapping[str, LocalFile]) -> None:
         fresh = f"files-{secrets.token_hex(4)}"
-        self._write(shelf.sub(fresh), files, clean=False)
+        self._write(shelf.sub(fresh), files)
         shelf.write_json(RECORD, {**record, "folder": f"{SHELF}/{record['version']}/{fresh}"})
-        self._write(folder.sub(record["folder"]), files, clean=True)
+        target = folder.sub(record["folder"])
+        _clear(target)
+        self._write(target, _in_folder(shelf.sub(fresh), files))
         shelf.write_json(RECORD, record)
         for entry in shelf.list():
             if entry.startswith("files-"):  # this one, and what earlier writers have left that were killed
@@ -253,9 +254,28 @@ def _check_unchanged(files: Mapping[str, LocalFile]) -> None:
         raise StoreError(f"{files[found[0]].path} was written to while it was exported; export it when it is complete")
 
 
+def _in_folder(folder: RunDir, files: Mapping[str, LocalFile]) -> Mapping[str, LocalFile]:
+    """The same files where they have been copied to; what they were copied from may be what is replaced.
+
+    Only on this machine: those of a remote model have been brought to a directory of their own.
+    """
+    if not folder.is_local:
+        return files
+    copies = {name: folder.path(name) for name in files}
+    return {
+        name: dataclasses.replace(files[name], path=path, time=os.stat(path).st_mtime_ns)
+        for name, path in copies.items()
+    }
+
+
 def _clear(folder: RunDir) -> None:
-    """Remove a folder's files, and the folder where file systems have such."""
-    if folder.is_local:
+    """Remove a folder's files, and the folder where file systems have such.
+
+    Of a link only the link: what it leads to is somebody else's.
+    """
+    if folder.is_local and (os.path.islink(folder.url) or os.path.isfile(folder.url)):
+        os.unlink(folder.url)
+    elif folder.is_local:
         shutil.rmtree(folder.url, ignore_errors=True)
     else:
         folder.remove(folder.sizes())

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from saved_models import AT_ONCE, at_once, contents, failing, looking, meeting, saved, stored, visible
+from saved_models import AT_ONCE, at_once, contents, failing, looking, meeting, saved, stored, stored_at, visible
 
 from hopslite import model
 from hopslite.errors import ModelExists, ModelNotFound, StoreError
@@ -131,6 +131,82 @@ class TestReplacing:
         monkeypatch.chdir(tmp_path)
         assert contents(model.download_model("digits", 1, project.url)) == contents(old)
         assert sum("files-" in each for each in project.sub("Models/digits").sizes()) == 0
+
+    @pytest.mark.parametrize(
+        ("given", "kept"),
+        [
+            ("Models/old/1", {"weights", "deep/weights"}),
+            ("Models/old", {"weights", "deep/weights"}),
+            ("Models/old/1/deep", {"deep/weights"}),
+            ("Models/old/1/weights", {"weights"}),
+        ],
+    )
+    def test_what_is_replaced_may_be_what_is_exported(self, project: Project, given: str, kept: set[str]) -> None:
+        for name in ("weights", "deep/weights"):
+            project.makedirs(os.path.dirname(f"Models/old/1/{name}"))
+            project.write_bytes(f"Models/old/1/{name}", name.encode())
+        exported = model.export(given, "old", 1, overwrite=True)
+        found = stored(project, "old", 1)
+        assert found.keys() == exported.files.keys()
+        assert {content for name, content in found.items() if name.endswith("weights")} == kept
+
+    def test_its_metrics_may_be_changed(self, project: Project, tmp_path: Path) -> None:
+        folder = saved(tmp_path / "m")
+        first = model.export(folder, "digits", metrics={"accuracy": 0.5})
+        again = model.export(first.path, "digits", 1, overwrite=True, metrics={"accuracy": 0.75})
+        assert again.metrics == {"accuracy": 0.75}
+        assert again.files == first.files
+        assert stored(project, "digits", 1) == contents(folder)
+
+    @pytest.mark.parametrize("is_exported", [True, False])
+    def test_its_only_copy_is_there_at_every_moment(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch, is_exported: bool
+    ) -> None:
+        wanted = {name: name for name in ("a", "b")}
+        project.makedirs("Models/old/1")
+        for name in wanted:
+            project.write_bytes(f"Models/old/1/{name}", name.encode())
+        if is_exported:
+            model.export("Models/old/1", "old", 1, overwrite=True)
+        seen: list[bool] = []
+
+        def look() -> None:
+            folders = {os.path.dirname(each) for each in project.sub("Models").sizes()}
+            found = [stored_at(project.sub("Models", each)) for each in folders]
+            seen.append(wanted in found)
+
+        for name in ("upload", "write_json"):
+            monkeypatch.setattr(RunDir, name, looking(getattr(RunDir, name), look))
+        model.export("Models/old/1", "old", 1, overwrite=True)
+        monkeypatch.undo()
+        assert len(seen) >= 8
+        assert all(seen)
+
+    def test_it_may_be_exported_by_way_of_a_link(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        project = Project(str(tmp_path / "project"))
+        target = saved(tmp_path / "project/Models/digits/1")
+        wanted = contents(target)
+        (tmp_path / "link").symlink_to(target.parent)
+        model.export(tmp_path / "link" / "1", "digits", 1, overwrite=True, project=project.url)
+        assert stored(project, "digits", 1) == wanted
+
+    def test_a_version_that_is_a_link_leaves_what_it_leads_to(self, tmp_path: Path) -> None:
+        project = Project(str(tmp_path / "project"))
+        old, new = saved(tmp_path / "old"), saved(tmp_path / "new", "two")
+        wanted = contents(old)
+        project.makedirs("Models/digits")
+        Path(project.path("Models/digits/1")).symlink_to(old)
+        model.export(new, "digits", 1, overwrite=True, project=project.url)
+        assert stored(project, "digits", 1) == contents(new)
+        assert contents(old) == wanted
+
+    def test_a_version_may_have_been_a_file(self, tmp_path: Path) -> None:
+        project = Project(str(tmp_path / "project"))
+        project.makedirs("Models/old")
+        project.write_bytes("Models/old/1", b"weights")
+        model.export("Models/old/1", "old", 1, overwrite=True, project=project.url)
+        assert stored(project, "old", 1) == {"1": "weights"}
 
     def test_two_at_once_are_not_possible(self, project: Project, tmp_path: Path) -> None:
         folder = saved(tmp_path / "m")

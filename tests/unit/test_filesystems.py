@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from stores import S3, Hdfs
 
 from hopslite.errors import MissingExtra, StoreError
 from hopslite.store import Project, RunDir, _hdfs, _s3, filesystems
-from hopslite.store.filesystems import access_variables, errors_of, open_url, scheme_of, without_credentials
+from hopslite.store.filesystems import access_variables, errors_of, is_local, open_url, scheme_of, without_credentials
 
 KEY, SECRET = "AKIA-of-ada", "s3cr3t-of-ada"
 MOST_S = 60.0
@@ -117,6 +118,28 @@ class TestMissingPackage:
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
         assert done.stdout == "set()\n"
+
+
+class TestTwoColons:
+    """To fsspec `a::b` is a chain of URLs, of which it opens the first."""
+
+    @pytest.mark.parametrize("prefix", ["", "file://", "local://"])
+    def test_are_part_of_a_local_name(self, tmp_path: Path, prefix: str) -> None:
+        fs, path = open_url(f"{prefix}{tmp_path}/keep::v1")
+        assert (is_local(fs), path) == (True, f"{tmp_path}/keep::v1")
+        RunDir(f"{prefix}{tmp_path}").sub("a::b").makedirs()
+        assert os.listdir(tmp_path) == ["a::b"]
+
+    @pytest.mark.parametrize("url", ["s3://bucket/keep::v1", "s3a://bucket/keep::v1", "memory://keep::v1"])
+    def test_are_part_of_a_name_where_the_file_system_is_ours(self, url: str) -> None:
+        assert open_url(url)[1].endswith("keep::v1")
+
+    @pytest.mark.parametrize(
+        "url", ["ftp://host/keep::v1", "simplecache::memory://x", "keep::v1://x", "memory::ftp://x"]
+    )
+    def test_are_refused_elsewhere(self, url: str) -> None:
+        with pytest.raises(StoreError, match="'::' cannot be in a URL of this kind"):
+            open_url(url)
 
 
 class TestS3:

@@ -449,6 +449,24 @@ class TestAccess:
                 hdfs.capacity()
 
 
+def test_a_name_with_two_colons_is_no_other_one(store: str) -> None:
+    if store.startswith("hdfs"):
+        pytest.skip("HDFS has no names with a colon")
+    hdfs.dump("a", "Resources/a")
+    hdfs.dump("both", "Resources/a::b.txt")
+    hdfs.dump("kept", "Resources/keep/file")
+    hdfs.dump("old", "Resources/keep::v1/file")
+    hdfs.cp("Resources/a::b.txt", "Resources/c::d")
+    hdfs.rmr("Resources/keep::v1")
+    assert [hdfs.load(f"Resources/{each}").decode() for each in ("a", "a::b.txt", "c::d", "keep/file")] == [
+        "a",
+        "both",
+        "both",
+        "kept",
+    ]
+    assert not hdfs.exists("Resources/keep::v1")
+
+
 class TestToLocal:
     def test_a_file(self, store: str, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         hdfs.dump("one", "Resources/x 1")

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from observe import eventually
 from hopslite._trial import Spec
 from hopslite.errors import StoreError
 from hopslite.runtime import sync
-from hopslite.runtime.child import RunningTrial
+from hopslite.runtime.child import Place, RunningTrial
 from hopslite.runtime.job import Job
 from hopslite.runtime.sync import Mirror, mirrored
 from hopslite.runtime.workdir import WorkDir
@@ -138,6 +138,53 @@ def test_what_the_trial_deletes_is_deleted_there_too(tmp_path: Path, remote: Run
     assert sorted(remote.sizes()) == ["ckpt-2", "of another member"]
 
 
+def test_an_old_checkpoint_goes_when_the_new_one_has_arrived(tmp_path: Path, remote: RunDir) -> None:
+    mirror = Mirror({str(tmp_path): remote}, 1000, ordered=[str(tmp_path)])
+    for name in ("ckpt-1", "checkpoint"):
+        aged(tmp_path / name, "1")
+    mirror._copy(complete=False)
+    aged(tmp_path / "ckpt-2", "2", seconds=30)
+    (tmp_path / "checkpoint").write_text("2")  # TensorFlow's index, which is younger than a second
+    (tmp_path / "ckpt-1").unlink()
+    mirror._copy(complete=False)
+    assert (sorted(remote.sizes()), remote.read_bytes("checkpoint")) == (["checkpoint", "ckpt-1", "ckpt-2"], b"1")
+    aged(tmp_path / "checkpoint", "2", seconds=20)
+    mirror._copy(complete=False)
+    assert (sorted(remote.sizes()), remote.read_bytes("checkpoint")) == (["checkpoint", "ckpt-2"], b"2")
+
+
+def test_an_old_checkpoint_goes_at_the_end_at_the_latest(tmp_path: Path, remote: RunDir) -> None:
+    mirror = Mirror({str(tmp_path): remote}, 1000)
+    aged(tmp_path / "ckpt-1")
+    mirror._copy(complete=False)
+    (tmp_path / "ckpt-2").write_text("young")
+    (tmp_path / "ckpt-1").unlink()
+    mirror._copy(complete=False)
+    assert list(remote.sizes()) == ["ckpt-1"]
+    mirror.finish()
+    assert list(remote.sizes()) == ["ckpt-2"]
+
+
+def test_a_checkpoint_is_replaced_while_the_directory_is_read(
+    tmp_path: Path, remote: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = Mirror({str(tmp_path): remote}, 1000)
+    aged(tmp_path / "ckpt-1")
+    mirror._copy(complete=False)
+    stat = os.stat
+
+    def replaced(path: Any, **options: Any) -> os.stat_result:
+        if os.path.basename(path) == "ckpt-1":
+            monkeypatch.undo()
+            (tmp_path / "ckpt-2").write_text("young")
+            (tmp_path / "ckpt-1").unlink()
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", replaced)
+    mirror._copy(complete=False)
+    assert list(remote.sizes()) == ["ckpt-1"]
+
+
 def test_a_directory_that_is_removed_as_a_whole_deletes_nothing(tmp_path: Path, remote: RunDir) -> None:
     folder = tmp_path / "trial"
     aged(folder / "output.log")
@@ -165,6 +212,56 @@ def test_what_does_not_begin_copies_nothing_of_what_comes_after(tmp_path: Path, 
     time.sleep(0.1)
     assert not remote.exists("of the next.txt")
     work.remove()
+
+
+class TestNextTrial:
+    """In the same slot, and so in the same local directories."""
+
+    @pytest.fixture
+    def work(self) -> Iterator[WorkDir]:
+        made = WorkDir("", local_logdir=False)
+        yield made
+        made.remove()
+
+    def place(self, remote: RunDir, work: WorkDir, trial: str, attempt: int = 0) -> Place:
+        job = Job("run", "name", remote.url, b"", None, 0, sync_interval=0.01)
+        return Place(job, Spec(trial, {}, remote.path(trial), attempt=attempt), work)
+
+    def test_is_not_copied_as_one_whose_files_could_not_be_kept(
+        self, remote: RunDir, work: WorkDir, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def keep(*_: Any, **__: Any) -> None:
+            raise OSError("no room")
+
+        first = self.place(remote, work, "0000")
+        aged(Path(first.directory) / "weights", "first")
+        monkeypatch.setattr(work, "keep", keep)
+        (warning,) = first.settle()
+        monkeypatch.undo()
+        second = self.place(remote, work, "0001")
+        aged(Path(second.directory) / "weights", "second")
+        eventually(lambda: remote.exists("0001/weights"), "copied")
+        time.sleep(0.1)
+        assert not second.settle()
+        assert remote.read_bytes("0001/weights") == b"second"
+        assert not remote.exists("0000/weights") or remote.read_bytes("0000/weights") == b"first"
+        kept = Path(warning.partition("they are in ")[2].partition(" on ")[0])
+        assert (kept / "trial" / "weights").read_text() == "first"
+        shutil.rmtree(kept)
+
+    def test_finds_nothing_of_one_that_did_not_begin(self, remote: RunDir, work: WorkDir) -> None:
+        remote.write_bytes("0000/checkpoints/3.ckpt", b"first")
+        remote.write_bytes("0001/checkpoints/7.ckpt", b"second")
+        first = self.place(remote, work, "0000", attempt=1)
+        assert os.listdir(first.context.checkpoints) == ["3.ckpt"]
+        first.abandon()
+        assert remote.exists("0000/checkpoints/3.ckpt")
+        second = self.place(remote, work, "0001", attempt=1)
+        assert os.listdir(second.context.checkpoints) == ["7.ckpt"]
+        second.abandon()
+        third = self.place(remote, work, "0002")
+        assert not os.path.exists(third.context.checkpoints)
+        third.abandon()
 
 
 def test_a_server_that_is_away_for_a_while_costs_nothing(
@@ -298,6 +395,9 @@ def test_a_file_that_is_refused_holds_up_no_other(
     with pytest.raises(OSError, match="no"):
         mirror._copy(complete=False)
     assert sorted(tried) == ["bad", "bad", "good", "old"], "what had arrived was copied again"
+    assert sorted(remote.sizes()) == ["good", "old"], "what was deleted went before all that may replace it was there"
+    (tmp_path / "bad").unlink()
+    mirror._copy(complete=False)
     assert list(remote.sizes()) == ["good"], "what was deleted is there still"
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import stat
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from observe import files_below
@@ -41,3 +47,74 @@ def test_downloads_that_trials_share_are_not_kept_as_results(tmp_path: Path, sha
     assert list(cwd.iterdir()) == []
     assert files_below(shared) == {"a.txt", "deep", "deep/b.txt"}
     work.remove()
+
+
+class TestSetAside:
+    """What could not be brought to the store, in a slot of Spark's."""
+
+    @pytest.fixture
+    def work(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WorkDir:
+        for name, variable in (("spark", "SPARK_LOCAL_DIRS"), ("tmp", "TMPDIR")):
+            (tmp_path / name).mkdir()
+            monkeypatch.setenv(variable, str(tmp_path / name))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        made = WorkDir("", local_logdir=True)
+        made.prepare()
+        (Path(made.cwd) / "result.txt").write_text("42")
+        (Path(made.cwd) / "link").symlink_to("nowhere")
+        return made
+
+    @pytest.fixture
+    def two_disks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        rename = os.rename
+
+        def between(source: str, target: str) -> None:
+            if Path(target).is_relative_to(tmp_path / "tmp"):
+                raise OSError(errno.EXDEV, "another disk")
+            rename(source, target)
+
+        monkeypatch.setattr(os, "rename", between)
+
+    def outlives_spark(self, tmp_path: Path, work: WorkDir) -> None:
+        before = work.root
+        kept = Path(work.set_aside())
+        assert kept.parent == tmp_path / "tmp"
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+        assert not os.path.lexists(before)
+        shutil.rmtree(tmp_path / "spark")
+        assert files_below(kept) == {"cwd", "cwd/result.txt", "cwd/link", "logdir"}
+
+    def test_outlives_the_spark_application(self, tmp_path: Path, work: WorkDir) -> None:
+        self.outlives_spark(tmp_path, work)
+
+    @pytest.mark.usefixtures("two_disks")
+    def test_outlives_it_on_another_disk(self, tmp_path: Path, work: WorkDir) -> None:
+        self.outlives_spark(tmp_path, work)
+
+    @pytest.mark.usefixtures("two_disks")
+    def test_stays_where_there_is_no_room_elsewhere_and_says_so(
+        self, tmp_path: Path, work: WorkDir, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
+        where, _, until = work.set_aside().partition(", ")
+        assert until == "until the Spark application ends,"
+        assert (Path(where).parent, list((tmp_path / "tmp").iterdir())) == (tmp_path / "spark", [])
+        assert (Path(where) / "cwd" / "result.txt").read_text() == "42"
+        work.remove()
+        assert os.path.isdir(where)
+
+    def test_is_not_the_next_trials_even_if_it_cannot_be_moved(
+        self, work: WorkDir, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def rename(*_: str, **__: bool) -> None:
+            raise OSError("no")
+
+        before = work.root
+        monkeypatch.setattr(os, "rename", rename)
+        monkeypatch.setattr(shutil, "copytree", rename)
+        assert work.set_aside() == f"{before}, until the Spark application ends,"
+        work.prepare()
+        assert os.listdir(work.cwd) == []
+        assert stat.S_IMODE(os.stat(work.root).st_mode) == 0o700
+        work.remove()
+        assert files_below(before) == {"cwd", "cwd/result.txt", "cwd/link", "logdir"}
