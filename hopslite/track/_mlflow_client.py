@@ -187,9 +187,11 @@ class Connection:
             for name, key in keys.items():
                 if key.replace("/", "~") in shown:
                     continue
-                _stage(folder, name, stage)
+                staged = _stage(folder, name, stage)
+                if staged is None:
+                    continue
                 try:
-                    with Image.open(os.path.join(stage, name)) as opened:
+                    with Image.open(staged) as opened:
                         image = opened.convert("RGBA" if "A" in opened.getbands() else "RGB")
                 except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
                     continue
@@ -224,22 +226,26 @@ def translated(uri: str, what: str = "") -> Iterator[None]:
         raise Unavailable(f"{where} cannot be reached ({_reason(error, uri)})") from error
 
 
-def _stage(folder: RunDir, name: str, stage: str) -> None:
+def _stage(folder: RunDir, name: str, stage: str) -> str | None:
+    """Where a file of a directory now is below `stage`; None when it is missing, empty or outside of the directory."""
     target = os.path.normpath(os.path.join(stage, name))
     if not target.startswith(stage + os.sep):
-        return
+        return None
     os.makedirs(os.path.dirname(target), exist_ok=True)
     if folder.is_local:
         path = folder.path(name)
-        if os.path.isfile(path) and os.path.getsize(path):
-            os.symlink(path, target)
-        return
+        if not os.path.isfile(path) or not os.path.getsize(path):
+            return None
+        os.symlink(path, target)
+        return target
     try:
         folder.fs.get_file(folder.path(name), target)
     except FileNotFoundError:
-        return
-    if not os.path.getsize(target):
-        os.unlink(target)
+        return None
+    if os.path.getsize(target):
+        return target
+    os.unlink(target)
+    return None
 
 
 def _reason(error: Exception, uri: str) -> str:

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from servers import SPACE, T0, Script, free_port, mlflow_client, read_mlflow, whole_run
 
-from hopslite._trial import State
+from hopslite._trial import Result, State
 from hopslite.store import Project, RunDir
 from hopslite.store.notes import Notes
 from hopslite.track import mlflow
@@ -139,6 +139,29 @@ def test_pictures_are_among_the_charts(tmp_path: Path, database: str) -> None:
     Connection(database, run, "pictures").show_images(trial.info.run_id, run.sub("trials", "0000"), pictures)
     assert artifacts(database, trial.info.run_id, "images") == before  # a delivery that broke off is made again
     assert artifacts(database, trial.info.run_id)["no picture.png"] == 4  # as the trial left it
+
+
+def test_nothing_from_outside_of_a_run_is_uploaded(tmp_path: Path, database: str) -> None:
+    run = new_run(tmp_path / "project")
+    (tmp_path / "secret.png").write_bytes(picture("PNG"))
+    outside = [f"{tmp_path}/secret.png", os.path.relpath(tmp_path / "secret.png", run.path("trials", "0000"))]
+    outside += [f"../../../../../../../../{tmp_path}/secret.png"]  # from wherever it is looked for
+    run.makedirs("trials/0000")
+    script = Script(run, name="outside")
+    script.begin()
+    script.trial("0000")
+    script.end("0000", artifacts=tuple(outside))
+    for stray in ("../../../..", "0001"):
+        script.trial("0001")
+        script.end(stray, artifacts=("secret.png",))
+    script.add("ended", "0001", **Result("../../../..", State.FINISHED, 0.5, artifacts=("secret.png",)).to_json())
+    script.finish()
+    script.close()
+
+    assert Delivered(run, database).ok
+    found = read_mlflow(database, "outside")
+    assert found.keys() == {None, "0000", "0001"}
+    assert [artifacts(database, each.info.run_id) for each in found.values()] == [{}, {}, {}]
 
 
 def test_the_description_leads_to_tensorboard(tmp_path: Path, database: str) -> None:
