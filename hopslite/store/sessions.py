@@ -19,7 +19,7 @@ import psutil
 from ..errors import RunIsRunning, RunTakenOver
 from .rundir import RunDir
 
-__all__ = ["Session", "at_work", "claim"]
+__all__ = ["Session", "at_work", "claim", "refuse_if_at_work"]
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,17 @@ def at_work(run: RunDir) -> bool | None:
     """Whether a driver works on the run; None when that cannot be known at once, as of one on another host."""
     newest = _newest(run)
     return _is_alive(_read(run, newest)) if newest else False
+
+
+def refuse_if_at_work(run: RunDir, tell: Callable[[str], None] = log.info) -> None:
+    """Make sure that no driver works on the run, also none on another host; `tell` is called as by `claim`.
+
+    Raises:
+        RunIsRunning: one does.
+    """
+    newest = _newest(run)
+    if newest:
+        _refuse_if_alive(run, newest, tell)
 
 
 class Session:

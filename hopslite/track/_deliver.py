@@ -12,7 +12,7 @@ from typing import Any
 from .. import _plugins
 from .._trial import Event, Result, State
 from ..store import JournalReader, RunDir
-from ._tracker import Context, Tracker, Unavailable, command
+from ._tracker import Context, Nowhere, Tracker, Unavailable, command
 
 __all__ = ["Delivery"]
 
@@ -64,6 +64,9 @@ class Delivery(threading.Thread):
                 self.delivered = self._follow(tracker)
             finally:
                 tracker.close()
+        except Nowhere as error:
+            self._context.tell({"unavailable": self._tracker_name})
+            self._context.warn(str(error))
         except Exception as error:  # noqa: BLE001  a fault of one tracker must not end the others
             self._give_up(f"telling {self._tracker_name} of the run failed ({type(error).__name__}: {error})")
 

@@ -13,7 +13,7 @@ from .._trial import Event, Result, State
 from ..store import RunDir
 from ..store.notes import Notes
 from ._mlflow_client import BEST, Connection, Known, Rejected, Write, target_uri
-from ._tracker import Context, Unavailable, numeric, without_credentials
+from ._tracker import Context, Nowhere, Unavailable, numeric, without_credentials
 
 __all__ = ["Mlflow", "attach"]
 
@@ -53,7 +53,7 @@ class Mlflow:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._uri = target_uri(context.run, context.tracking_uri)
+        self._uri = _uri(context)
         self._connection: Connection | None = None
         self._known: dict[str | None, Known] | None = None
         self._start: Event | None = None
@@ -67,16 +67,8 @@ class Mlflow:
         self._told: str | None = None
         self._tensorboard: str | None = None
         self._is_tensorboard_told = False
-        if self._uri is None:
-            context.tell({"unavailable": "mlflow"})
-            context.warn(
-                f"MLflow is not told of this run: {context.run.shown} is not on a local file system, where its "
-                "database could be; name a server with tracking_uri= or MLFLOW_TRACKING_URI"
-            )
 
     def handle(self, events: Sequence[Event]) -> None:
-        if self._uri is None:
-            return
         for event in events:
             if event.trial is not None:
                 self._note_trial(event.trial, event)
@@ -117,10 +109,10 @@ class Mlflow:
             trial.ended = event.time
 
     def flush(self) -> None:
-        if self._uri is None or self._start is None:
+        if self._start is None:
             return
         try:
-            parent = self._parent(self._uri)
+            parent = self._parent()
             assert self._connection is not None
             for trial_id in list(self._touched):
                 self._deliver(parent, trial_id, self._trials[trial_id])
@@ -140,14 +132,14 @@ class Mlflow:
     def close(self) -> None:
         self._connection = None
 
-    def _parent(self, uri: str) -> Known:
+    def _parent(self) -> Known:
         assert self._start is not None
         data = self._start.data
         run_id = str(data.get("run_id"))
         if self._connection is None:
             self._record(None)
             try:
-                self._connection = Connection(uri, self._context.run, str(data.get("name") or "hopslite"))
+                self._connection = Connection(self._uri, self._context.run, str(data.get("name") or "hopslite"))
             except Rejected as error:
                 raise Unavailable(str(error)) from error
         if self._known is None:
@@ -188,7 +180,7 @@ class Mlflow:
 
     def _record(self, parent: Known | None) -> None:
         """`mlflow.json` in the run's directory, for people and for a later delivery; tells the driver too."""
-        run, uri = self._context.run, without_credentials(self._uri or "")
+        run, uri = self._context.run, without_credentials(self._uri)
         known = _recorded(run)
         experiment = self._connection.experiment_id if self._connection else None
         record = {"run_id": parent.id if parent else None, "experiment_id": experiment, "tracking_uri": uri}
@@ -288,6 +280,16 @@ def attach(run: RunDir, names: Sequence[str], tracking_uri: str | None) -> bool:
     connection = Connection(target_uri(run, tracking_uri) or "", run, str(run.read_json("run.json").get("name")))
     connection.upload(parent, run, names)
     return True
+
+
+def _uri(context: Context) -> str:
+    uri = target_uri(context.run, context.tracking_uri)
+    if uri is None:
+        raise Nowhere(
+            f"MLflow is not told of this run: {context.run.shown} is not on a local file system, where its database "
+            "could be; name a server with tracking_uri=, --tracking-uri or MLFLOW_TRACKING_URI"
+        )
+    return uri
 
 
 def _recorded(run: RunDir) -> dict[str, Any]:

@@ -17,9 +17,11 @@ import pytest
 from PIL import Image
 from servers import SPACE, T0, Script, free_port, mlflow_client, read_mlflow, whole_run
 
+from hopslite import cli
 from hopslite._trial import Result, State
-from hopslite.store import JournalReader, JournalWriter, Project, RunDir
+from hopslite.store import JournalReader, JournalWriter, Project, RunDir, sessions
 from hopslite.store.notes import Notes
+from hopslite.track import __main__ as track_main
 from hopslite.track import mlflow
 from hopslite.track._deliver import Delivery
 from hopslite.track._mlflow_client import Connection, Rejected, Write, _keys, target_uri
@@ -256,9 +258,91 @@ def test_without_a_place_for_a_database_one_warning(tmp_path: Path) -> None:
 
     delivered = Delivered(run, None)
 
-    assert delivered.ok
+    assert not delivered.ok
     assert len(delivered.warnings) == 1
     assert "MLFLOW_TRACKING_URI" in delivered.warnings[0]
+    assert delivered.told == [{"unavailable": "mlflow"}]
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`hopslite track` changes the process that it has for itself."""
+    monkeypatch.setattr(track_main, "prepare_environment", lambda: None)
+    monkeypatch.setattr(track_main, "_without_tensorflow", lambda: None)
+    for name in ("MLFLOW_TRACKING_URI", "HOPSLITE_TRACKING_URI"):
+        monkeypatch.setenv(name, "")  # and back to what it was
+    monkeypatch.chdir(tmp_path)
+
+
+def names_in(uri: str) -> set[str]:
+    return {experiment.name for experiment in mlflow_client(uri).search_experiments()}
+
+
+@pytest.mark.usefixtures("in_this_process")
+class TestTrackCommand:
+    @pytest.mark.parametrize("said", ["argument", "variable", "hopslite.toml", "mlflow.json"])
+    def test_the_server_is_what_says_it_first(
+        self, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch, said: str
+    ) -> None:
+        run = new_run(tmp_path / "project")
+        whole_run(run, name=f"told by {said}")
+        places = ["mlflow.json", "hopslite.toml", "variable", "argument"]
+        uris = dict.fromkeys(places[: places.index(said)], "http://127.0.0.1:1") | {said: database}
+        arguments = ["--tracking-uri", uris["argument"]] if "argument" in uris else []
+        run.write_json("mlflow.json", {"tracking_uri": uris["mlflow.json"]})
+        if "hopslite.toml" in uris:
+            (tmp_path / "hopslite.toml").write_text(f'tracking_uri = "{uris["hopslite.toml"]}"')
+        if "variable" in uris:
+            monkeypatch.setenv("HOPSLITE_TRACKING_URI", uris["variable"])
+        assert cli.main(["track", run.url, *arguments]) == 0
+        assert f"told by {said}" in names_in(database)
+
+    def test_a_run_that_goes_on_is_refused(
+        self, tmp_path: Path, database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fsspec.filesystem("memory").store.clear()
+        for number, place in enumerate((tmp_path, "memory://project")):
+            run = new_run(place)
+            script = Script(run, name=f"going on {number}")
+            script.begin()
+            script.trial("0000")
+            script.close()
+            session = sessions.claim(run)
+            try:
+                assert cli.main(["track", run.url, "--tracking-uri", database]) == 1
+            finally:
+                session.release()
+            assert "RunIsRunning" in capsys.readouterr().err
+            assert f"going on {number}" not in names_in(database)
+            assert not run.exists("mlflow.json")
+            assert cli.main(["track", run.url, "--tracking-uri", database]) == 0
+            assert read_mlflow(database, f"going on {number}")["0000"].info.status == "KILLED"
+
+    def test_of_a_driver_elsewhere_it_waits_for_a_sign(
+        self, tmp_path: Path, database: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run = new_run(tmp_path)
+        whole_run(run, name="elsewhere, dead")
+        run.makedirs("sessions")
+        run.write_json("sessions/0001.json", {"pid": 7, "host": "elsewhere", "token": "another", "period": 0.25})
+        assert cli.main(["track", run.url, "--tracking-uri", database]) == 0
+        assert "process 7 on host elsewhere" in capsys.readouterr().err
+
+    def test_without_an_address_it_has_failed(self, capsys: pytest.CaptureFixture[str]) -> None:
+        fsspec.filesystem("memory").store.clear()
+        run = new_run("memory://project")
+        whole_run(run)
+        assert cli.main(["track", run.url]) == 1
+        assert "MLflow is not told of this run" in capsys.readouterr().err
+
+    def test_off_means_that_others_are_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "hopslite.toml").write_text('tracking_uri = "off"')
+        run = new_run(tmp_path / "project")
+        whole_run(run)
+        assert cli.main(["track", run.url]) == 0
+        assert "MLflow is told nothing" in capsys.readouterr().err
+        assert not run.exists("mlflow.json")
+        assert list((tmp_path / "project").rglob("*tfevents*"))
 
 
 def test_what_mlflow_would_refuse_is_made_to_fit(tmp_path: Path, database: str) -> None:
