@@ -11,10 +11,9 @@ import click
 from .._past import record_of
 from .._runs import find, state_of
 from .._trial import State
-from ..errors import RunIsRunning
 from ..store import RunDir
 from ..store.notes import Notes
-from ..store.sessions import is_at_work
+from ..store.sessions import refuse_if_at_work
 from ._common import RUN, command, home, project_option
 
 __all__ = ["note_command", "rm_command", "tag_command"]
@@ -91,10 +90,8 @@ def rm_command(place: str | None, runs: tuple[str, ...], yes: bool) -> None:
     for directory in found.values():
         record = record_of(directory.read_many(["run.json"])[0]) or {}
         run_id = directory.url.rpartition("/")[2]
-        if state_of(directory, record) is State.RUNNING and is_at_work(
-            directory, lambda line: click.echo(line, err=True)
-        ):
-            raise RunIsRunning(f"run {run_id} is going on; end its driver first", run_id=run_id, host=None, pid=None)
+        if state_of(directory, record) is State.RUNNING:
+            refuse_if_at_work(directory, lambda line: click.echo(line, err=True))
         named.append(f"{record.get('name', '?')} version {record.get('version', '?')} ({run_id})")
     if not yes:
         for line in named:

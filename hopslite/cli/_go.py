@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
+from .. import _plugins
 from .._past import record_of
 from .._runs import find
 from .._trial import State
+from ..config import Settings
 from ..errors import RunNotFound
 from ..pool._session import session
 from ..store import RunDir
@@ -53,7 +55,11 @@ def resume_command(
 
 @click.command("track")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=RUN)
-@click.option("--tracking-uri", metavar="URI", help="The MLflow server; default: the one that the run was meant for.")
+@click.option(
+    "--tracking-uri",
+    metavar="URI",
+    help="The MLflow server; default: what hopslite.toml and the environment say, else where the run was told before.",
+)
 @project_option
 def track_command(place: str | None, runs: tuple[str, ...], tracking_uri: str | None) -> int:
     """Tell MLflow and TensorBoard of runs. Doing so again changes nothing."""
@@ -63,6 +69,11 @@ def track_command(place: str | None, runs: tuple[str, ...], tracking_uri: str | 
 
     project = home(place)
     found: list[RunDir] = [find(project, run) for run in runs]
-    if tracking_uri:
-        os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
+    settings = Settings.load(project=place, tracking_uri=tracking_uri)
+    if not settings.tracks:
+        click.echo(f"MLflow is told nothing: tracking_uri is {settings.tracking_uri!r}", err=True)
+        others = [f"--tracker={name}" for name in _plugins.names("track") if name != "mlflow"]
+        return max(main([directory.url, *others]) for directory in found)
+    if settings.tracking_uri:  # not among the arguments: it may hold a password
+        os.environ["MLFLOW_TRACKING_URI"] = settings.tracking_uri
     return max(main([directory.url]) for directory in found)

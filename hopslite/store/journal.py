@@ -28,6 +28,7 @@ REMOTE_LAST_SECONDS = 30.0
 AT_ONCE = 16  # segments read in one go where each is a request
 
 _NAME = re.compile(r"([0-9]{6,18})\.jsonl")
+_TRIAL = re.compile(r"[\w-]+")
 
 
 def _name(number: int) -> str:
@@ -48,12 +49,18 @@ def _event(line: bytes) -> Event | None:
         sound = (
             isinstance(event.kind, str)
             and isinstance(event.time, (int, float))
-            and isinstance(event.trial, (str, type(None)))
             and isinstance(event.data, dict)
+            and _has_sound_ids(event)
         )
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     return event if sound else None
+
+
+def _has_sound_ids(event: Event) -> bool:
+    """Whether the ids of trials are names of directories below the run's: a journal may come in anybody's archive."""
+    ids = [name for name in (event.trial, event.data.get("continues")) if name is not None]
+    return all(map(_TRIAL.fullmatch, ids)) and event.data.get("trial_id", event.trial) == event.trial
 
 
 def _is_empty(line: bytes) -> bool:

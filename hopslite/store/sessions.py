@@ -19,7 +19,7 @@ import psutil
 from ..errors import RunIsRunning, RunTakenOver
 from .rundir import RunDir
 
-__all__ = ["Session", "at_work", "claim", "is_at_work"]
+__all__ = ["Session", "at_work", "claim", "refuse_if_at_work"]
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,8 @@ def claim(run: RunDir, tell: Callable[[str], None] = log.info) -> Session:
     """
     run.makedirs("sessions")
     newest = _newest(run)
-    holder = _read(run, newest) if newest else {}
-    if newest and _works(run, newest, holder, tell):
-        raise _running(run, holder)
+    if newest:
+        _refuse_if_alive(run, newest, tell)
     session = Session(run, newest + 1)
     session._begin()
     return session
@@ -59,10 +58,15 @@ def at_work(run: RunDir) -> bool | None:
     return _is_alive(_read(run, newest)) if newest else False
 
 
-def is_at_work(run: RunDir, tell: Callable[[str], None] = log.info) -> bool:
-    """Whether a driver works on the run; may take the seconds of which `tell` is told, as in `claim`."""
+def refuse_if_at_work(run: RunDir, tell: Callable[[str], None] = log.info) -> None:
+    """Make sure that no driver works on the run, also none on another host; `tell` is called as by `claim`.
+
+    Raises:
+        RunIsRunning: one does.
+    """
     newest = _newest(run)
-    return bool(newest) and _works(run, newest, _read(run, newest), tell)
+    if newest:
+        _refuse_if_alive(run, newest, tell)
 
 
 class Session:
@@ -194,15 +198,16 @@ def _read(run: RunDir, number: int) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _works(run: RunDir, number: int, holder: dict[str, Any], tell: Callable[[str], None]) -> bool:
-    """Whether the driver of a session does, if need be by looking for a while whether it counts."""
+def _refuse_if_alive(run: RunDir, number: int, tell: Callable[[str], None]) -> None:
+    holder = _read(run, number)
     alive = _is_alive(holder)
     if alive is None:
         period = holder.get("period")
         seconds = STALE_PERIODS * (period if isinstance(period, (int, float)) else _period(run)) + 1.0
         tell(f"{_who(holder)} was the last to work on run {_run_id(run)}; looking for {seconds:.0f} s if it still does")
         alive = _counts(run, number, holder, seconds)
-    return alive
+    if alive:
+        raise _running(run, holder)
 
 
 def _counts(run: RunDir, number: int, before: dict[str, Any], seconds: float) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 from .. import _plugins
 from ..errors import HopsliteError
 from ..store import RunDir
+from ..store.sessions import refuse_if_at_work
 from ._deliver import Delivery
 from ._mlflow_client import prepare_environment
 from ._tracker import Context, redact
@@ -28,7 +29,7 @@ LOCAL_POLL_SECONDS = 0.25
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Returns 0 when everything was delivered."""
+    """Returns 0 when everything was delivered, to each tracker that was asked for."""
     options = _parser().parse_args(argv)
     prepare_environment()
     _without_tensorflow()
@@ -37,6 +38,8 @@ def main(argv: list[str] | None = None) -> int:
         run = RunDir(options.run)
         if not run.list("journal") and not options.follow:
             raise HopsliteError(f"there is no journal in {run.url}; give the directory of a run")
+        if not options.follow:  # what is open would be told as killed, and a driver's own process makes the same runs
+            refuse_if_at_work(run, lambda line: tell({"warning": line}))
         with _only_one(run, wait=options.follow):
             delivered = _deliver(run, options, tell)
     except (HopsliteError, OSError) as error:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from .. import _plugins
 from .._trial import Event, Result, State
-from ..store import JournalReader
-from ._tracker import Context, Tracker, Unavailable, command
+from ..store import JournalReader, RunDir
+from ._tracker import Context, Nowhere, Tracker, Unavailable, command
 
 __all__ = ["Delivery"]
 
@@ -21,13 +23,16 @@ GRACE_SECONDS = 10.0  # how long a dead server is tried after the run's end
 PAUSE_SECONDS = (0.5, 10.0)  # between tries: the first and the longest while the run goes on
 LAST_PAUSE_SECONDS = 2.0  # the longest after its end
 BACKLOG_SECONDS = 3600.0  # an end for servers that answer, but hardly
+GIVEN_LATER = ("name", "version", "project")  # in another project a run may get others than those of its journal
+ENDING = ("best_trial", "metric", "duration", "error")
 
 
 class Delivery(threading.Thread):
     """Delivers a run's events to one tracker, at the tracker's own pace; `delivered` says, at the end, whether all.
 
     Until `ending` is set it follows the journal; afterwards it delivers what is there. Trials and a run that have no
-    end in the journal then get one, KILLED at the time of the last event: the driver is gone.
+    end in the journal then get one at the time of the last event, since the driver is gone: KILLED, or for the run what
+    its record says. A resumption that came to nothing leaves a run as it was.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class Delivery(threading.Thread):
         self._reader = JournalReader(context.run)
         self._source: Iterator[Event] = iter(())
         self._open = _Open()
+        self._given_later: dict[str, Any] | None = None
         self._ended: float | None = None
         self._warned = False
 
@@ -58,6 +64,9 @@ class Delivery(threading.Thread):
                 self.delivered = self._follow(tracker)
             finally:
                 tracker.close()
+        except Nowhere as error:
+            self._context.tell({"unavailable": self._tracker_name})
+            self._context.warn(str(error))
         except Exception as error:  # noqa: BLE001  a fault of one tracker must not end the others
             self._give_up(f"telling {self._tracker_name} of the run failed ({type(error).__name__}: {error})")
 
@@ -67,6 +76,9 @@ class Delivery(threading.Thread):
         def read() -> None:
             batch[:] = self._read()
 
+        def read_ends() -> None:
+            batch[:] = self._open.ends(_record(self._context.run))
+
         while True:
             last = self._ending.is_set()  # asked before reading: what was written until then is read
             if not self._persist(read):
@@ -74,9 +86,12 @@ class Delivery(threading.Thread):
             if not batch and not last:
                 self._ending.wait(self._interval)
                 continue
-            events = batch or self._open.ends()
-            if not events:
-                return True
+            if not batch:
+                if not self._open.is_any:
+                    return True
+                if not self._persist(read_ends):
+                    return False
+            events = list(batch)
             if (self._since_end(time.monotonic()) or 0) >= BACKLOG_SECONDS:
                 return self._give_up(f"telling {self._tracker_name} of the run takes too long")
             self._open.note(events)
@@ -87,11 +102,19 @@ class Delivery(threading.Thread):
             self._ending.wait(min(REST * (time.monotonic() - began), LONGEST_REST_SECONDS))
 
     def _read(self) -> list[Event]:
+        if self._given_later is None:  # first of all: events that were taken from the journal must not be lost
+            record = _record(self._context.run)
+            self._given_later = {name: record[name] for name in GIVEN_LATER if record.get(name) is not None}
         events = list(itertools.islice(self._source, BATCH))
         if not events:
             self._source = self._reader.new()
             events = list(itertools.islice(self._source, BATCH))
-        return events
+        return [self._renamed(event) for event in events]
+
+    def _renamed(self, event: Event) -> Event:
+        if event.kind != "run_started":
+            return event
+        return dataclasses.replace(event, data={**event.data, **(self._given_later or {})})
 
     def _persist(self, action: Callable[[], None]) -> bool:
         """Do it, however often it must be tried; False when it was in vain for too long after the run's end."""
@@ -143,21 +166,41 @@ class _Open:
             self._time = max(self._time, event.time)
             if event.kind == "ended":
                 self._trials.pop(event.trial or "", None)
-            elif event.trial is not None and event.kind in ("asked", "started"):
+            elif event.trial is not None and event.kind in ("asked", "started", "again"):
                 self._trials[event.trial] = event.time
                 self._run = True
-            elif event.kind in ("run_started", "run_ended"):
-                self._run = event.kind == "run_started"
+            elif event.kind in ("run_started", "resumed", "run_ended"):
+                self._run = event.kind != "run_ended"
 
-    def ends(self) -> list[Event]:
-        """Events that end what is open."""
+    @property
+    def is_any(self) -> bool:
+        return self._run or bool(self._trials)
+
+    def ends(self, record: Mapping[str, Any]) -> list[Event]:
+        """Events that end what is open; the run's own as its record says, where that has an end."""
         events = [
             Event("ended", self._time, trial, _killed(trial, started, self._time).to_json())
             for trial, started in self._trials.items()
         ]
         if self._run:
-            events.append(Event("run_ended", self._time, None, {"state": State.KILLED.value}))
+            events.append(Event("run_ended", self._time, None, _ending(record)))
         return events
+
+
+def _ending(record: Mapping[str, Any]) -> dict[str, Any]:
+    state = str(record.get("state"))
+    if state not in State.__members__ or not State(state).final:
+        return {"state": State.KILLED.value}
+    return {"state": state, **{name: record.get(name) for name in ENDING}}
+
+
+def _record(run: RunDir) -> dict[str, Any]:
+    """What `run.json` holds; empty when it is not there or cannot be read."""
+    try:
+        found = run.read_json("run.json")
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _killed(trial: str, started: float, ended: float) -> Result:

@@ -20,6 +20,7 @@ from ..store import RunDir
 from ._tracker import Unavailable, compact, redact, without_credentials
 
 __all__ = [
+    "BEST",
     "Connection",
     "Known",
     "Rejected",
@@ -35,6 +36,8 @@ TAG_LENGTH = 5000  # some servers' limit; others allow more
 PARAMS_PER_CALL = 100
 METRICS_PER_CALL = 1000
 TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # what its pages show: trainings, not prompts
+OF_AN_END = ("hopslite.state", "hopslite.error", "hopslite.cause")  # tags that a run which goes on must lose
+BEST = "best/"  # beginning of the tags with the best parameters
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "NOT_FOUND"}
 
 
@@ -149,22 +152,38 @@ class Connection:
         return Known(run.info.run_id)
 
     def log(self, run_id: str, write: Write) -> None:
-        """Write params, tags and metrics; writing the same again changes nothing."""
+        """Write params, tags and metrics; writing the same again changes nothing.
+
+        Raises:
+            Rejected: some of it was; what could be written has been.
+        """
         from mlflow.entities import Metric, Param, RunTag
 
         params = [Param(key, _cut(compact(v), PARAM_LENGTH)) for key, v in _keyed(write.params).items()]
         tags = [RunTag(key, _cut(compact(v), TAG_LENGTH)) for key, v in _keyed(write.tags).items()]
         keys = _keys(name for name, *_ in write.metrics)
         metrics = [Metric(keys[name], value, _milliseconds(t), step) for name, value, t, step in write.metrics]
+        refusal: Rejected | None = None
         while params or tags or metrics:
-            with self._translated():
-                self._client.log_batch(
-                    run_id,
-                    metrics=metrics[: METRICS_PER_CALL - 2 * PARAMS_PER_CALL],
-                    params=params[:PARAMS_PER_CALL],
-                    tags=tags[:PARAMS_PER_CALL],
-                )
+            batch = {
+                "metrics": metrics[: METRICS_PER_CALL - 2 * PARAMS_PER_CALL],
+                "params": params[:PARAMS_PER_CALL],
+                "tags": tags[:PARAMS_PER_CALL],
+            }
+            try:
+                self._log_batch(run_id, batch)
+            except Rejected as error:
+                refusal = refusal or error
+                for kind, entries in batch.items():  # one refused value takes all of its call with it
+                    with contextlib.suppress(Rejected):
+                        self._log_batch(run_id, {kind: entries})
             del metrics[: METRICS_PER_CALL - 2 * PARAMS_PER_CALL], params[:PARAMS_PER_CALL], tags[:PARAMS_PER_CALL]
+        if refusal is not None:
+            raise refusal
+
+    def _log_batch(self, run_id: str, batch: dict[str, list[Any]]) -> None:
+        with self._translated():
+            self._client.log_batch(run_id, **batch)
 
     def upload(self, run_id: str, folder: RunDir, names: Iterable[str]) -> None:
         """Store files of a trial's directory as artifacts, in one call; those that are missing or empty are not."""
@@ -175,30 +194,39 @@ class Connection:
                 with self._translated("artifacts could not be stored"):
                     self._client.log_artifacts(run_id, stage)
 
-    def show_images(self, run_id: str, folder: RunDir, names: Iterable[str]) -> None:
-        """Log pictures so that MLflow's charts show them, beside those of other runs; what is no picture is not."""
+    def show_images(self, run_id: str, folder: RunDir, names: Iterable[str], attempt: int = 0) -> None:
+        """Log pictures so that MLflow's charts show them, beside those of other runs; what is no picture is not.
+
+        Each attempt is a step in those charts: a trial that is run again has other pictures, and none can be replaced.
+        """
         from PIL import Image
 
         keys = {name: re.sub(r"[^a-zA-Z0-9_\-./ ]", "_", name) for name in names}
         with self._translated("artifacts could not be listed"):
             there = {entry.path for entry in self._client.list_artifacts(run_id, "images")} if keys else set()
-        shown = {path.removeprefix("images/").partition("+")[0] for path in there}  # by a delivery that broke off
+        shown = {path.removeprefix("images/").partition("+timestamp")[0] for path in there}  # by one that broke off
         with tempfile.TemporaryDirectory(prefix="hopslite-") as stage:
             for name, key in keys.items():
-                if key.replace("/", "~") in shown:
+                if f"{key.replace('/', '~')}+step+{attempt}" in shown:
                     continue
-                _stage(folder, name, stage)
+                staged = _stage(folder, name, stage)
+                if staged is None:
+                    continue
                 try:
-                    with Image.open(os.path.join(stage, name)) as opened:
+                    with Image.open(staged) as opened:
                         image = opened.convert("RGBA" if "A" in opened.getbands() else "RGB")
                 except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
                     continue
                 with self._translated(f"the image {name} could not be stored"):
-                    self._client.log_image(run_id, image, key=key, synchronous=True)
+                    self._client.log_image(run_id, image, key=key, step=attempt, synchronous=True)
 
     def reopen(self, run_id: str) -> None:
+        """Let a run that had ended go on, without what its end had said."""
         with self._translated():
-            self._client.update_run(run_id, status="RUNNING")
+            for tag in self._client.get_run(run_id).data.tags:
+                if tag in OF_AN_END or tag.startswith(BEST):
+                    self._client.delete_tag(run_id, tag)
+            self._client.update_run(run_id, status="RUNNING")  # last: what breaks off before it is done again
 
     def terminate(self, run_id: str, status: str, ended: float) -> None:
         with self._translated():
@@ -224,22 +252,26 @@ def translated(uri: str, what: str = "") -> Iterator[None]:
         raise Unavailable(f"{where} cannot be reached ({_reason(error, uri)})") from error
 
 
-def _stage(folder: RunDir, name: str, stage: str) -> None:
+def _stage(folder: RunDir, name: str, stage: str) -> str | None:
+    """Where a file of a directory now is below `stage`; None when it is missing, empty or outside of the directory."""
     target = os.path.normpath(os.path.join(stage, name))
     if not target.startswith(stage + os.sep):
-        return
+        return None
     os.makedirs(os.path.dirname(target), exist_ok=True)
     if folder.is_local:
         path = folder.path(name)
-        if os.path.isfile(path) and os.path.getsize(path):
-            os.symlink(path, target)
-        return
+        if not os.path.isfile(path) or not os.path.getsize(path):
+            return None
+        os.symlink(path, target)
+        return target
     try:
         folder.fs.get_file(folder.path(name), target)
     except FileNotFoundError:
-        return
-    if not os.path.getsize(target):
-        os.unlink(target)
+        return None
+    if os.path.getsize(target):
+        return target
+    os.unlink(target)
+    return None
 
 
 def _reason(error: Exception, uri: str) -> str:

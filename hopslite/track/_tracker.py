@@ -16,11 +16,15 @@ from .._trial import Event
 from ..errors import HopsliteError
 from ..store import RunDir
 
-__all__ = ["Context", "Tracker", "Unavailable", "command", "numeric", "redact", "without_credentials"]
+__all__ = ["Context", "Nowhere", "Tracker", "Unavailable", "command", "numeric", "redact", "without_credentials"]
 
 
 class Unavailable(HopsliteError, ConnectionError):
     """What a tracker writes to cannot be reached now; the message says why, in one line."""
+
+
+class Nowhere(HopsliteError):
+    """A tracker does not know where to deliver to; the message says what would help, in one line."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Context:
 
 
 class Tracker(Protocol):
-    """Who else is told of a run. Made with a `Context`; all calls come from one thread.
+    """Who else is told of a run. Made with a `Context`, or raises `Nowhere`; all calls come from one thread.
 
     Everything follows from the events alone, so that delivering a journal a second time changes nothing.
     """

@@ -12,8 +12,8 @@ from typing import Any
 from .._trial import Event, Result, State
 from ..store import RunDir
 from ..store.notes import Notes
-from ._mlflow_client import Connection, Known, Rejected, Write, target_uri
-from ._tracker import Context, Unavailable, numeric, without_credentials
+from ._mlflow_client import BEST, Connection, Known, Rejected, Write, target_uri
+from ._tracker import Context, Nowhere, Unavailable, numeric, without_credentials
 
 __all__ = ["Mlflow", "attach"]
 
@@ -33,13 +33,15 @@ NOTE = "mlflow.note.content"  # a run's description, in Markdown
 
 @dataclasses.dataclass(slots=True)
 class _Trial:
-    """What is known of a trial; `write` is what MLflow does not have yet."""
+    """What is known of a trial; `write` is what MLflow does not have yet, `again` that it was run once more."""
 
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
     started: float | None = None
     write: Write = dataclasses.field(default_factory=Write)
     result: Result | None = None
     ended: float = 0.0
+    attempt: int = 0
+    again: bool = False
 
 
 class Mlflow:
@@ -51,11 +53,13 @@ class Mlflow:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._uri = target_uri(context.run, context.tracking_uri)
+        self._uri = _uri(context)
         self._connection: Connection | None = None
         self._known: dict[str | None, Known] | None = None
         self._start: Event | None = None
-        self._end: Event | None = None
+        self._end: Event | None = None  # that MLflow has not been told of
+        self._is_going_on = False
+        self._was_resumed = False
         self._trials: dict[str, _Trial] = {}
         self._touched: dict[str, None] = {}
         self._params: dict[str, dict[str, Any]] = {}
@@ -63,23 +67,17 @@ class Mlflow:
         self._told: str | None = None
         self._tensorboard: str | None = None
         self._is_tensorboard_told = False
-        if self._uri is None:
-            context.tell({"unavailable": "mlflow"})
-            context.warn(
-                f"MLflow is not told of this run: {context.run.shown} is not on a local file system, where its "
-                "database could be; name a server with tracking_uri= or MLFLOW_TRACKING_URI"
-            )
 
     def handle(self, events: Sequence[Event]) -> None:
-        if self._uri is None:
-            return
         for event in events:
             if event.trial is not None:
                 self._note_trial(event.trial, event)
             elif event.kind == "run_started":
-                self._start, self._end = self._start or event, None
+                self._start, self._end, self._is_going_on = self._start or event, None, True
+            elif event.kind == "resumed":
+                self._end, self._is_going_on, self._was_resumed = None, True, True
             elif event.kind == "run_ended":
-                self._end = event
+                self._end, self._is_going_on = event, False
             elif event.kind == "tensorboard":
                 self._tensorboard, self._is_tensorboard_told = event.data.get("url"), False
 
@@ -92,8 +90,13 @@ class Mlflow:
             trial.write.params.update(trial.params)
             trial.write.tags["hopslite.generation"] = data.get("generation")
             self._params[trial_id] = trial.params
+        elif event.kind == "again":
+            trial.again, trial.result, trial.started = True, None, None
         elif event.kind == "started":
+            if trial.result is not None:  # it had been killed
+                trial.result, trial.started = None, None
             trial.started = trial.started or event.time
+            trial.attempt = int(data.get("attempt") or 0)
             trial.write.tags |= {"hopslite.host": data.get("host"), "hopslite.attempt": data.get("attempt")}
         elif event.kind == "report" and isinstance(data.get("value"), (int, float)):
             trial.write.metrics.append(("reported", float(data["value"]), event.time, int(data.get("step") or 0)))
@@ -106,10 +109,10 @@ class Mlflow:
             trial.ended = event.time
 
     def flush(self) -> None:
-        if self._uri is None or self._start is None:
+        if self._start is None:
             return
         try:
-            parent = self._parent(self._uri)
+            parent = self._parent()
             assert self._connection is not None
             for trial_id in list(self._touched):
                 self._deliver(parent, trial_id, self._trials[trial_id])
@@ -121,6 +124,7 @@ class Mlflow:
                 self._is_tensorboard_told = True
             if self._end is not None:
                 self._deliver_end(parent, self._end)
+                self._end = None
         except Unavailable:
             self._known = None  # a call may have come through and its answer been lost: look before making anything
             raise
@@ -128,14 +132,14 @@ class Mlflow:
     def close(self) -> None:
         self._connection = None
 
-    def _parent(self, uri: str) -> Known:
+    def _parent(self) -> Known:
         assert self._start is not None
         data = self._start.data
         run_id = str(data.get("run_id"))
         if self._connection is None:
             self._record(None)
             try:
-                self._connection = Connection(uri, self._context.run, str(data.get("name") or "hopslite"))
+                self._connection = Connection(self._uri, self._context.run, str(data.get("name") or "hopslite"))
             except Rejected as error:
                 raise Unavailable(str(error)) from error
         if self._known is None:
@@ -148,14 +152,20 @@ class Mlflow:
             self._known[None] = parent
             with self._refusals():
                 self._connection.log(parent.id, _run_write(self._context.run, data, self._note()))
-        elif parent.status != "RUNNING" and parent.state not in DONE and self._end is None:
+        elif parent.status != "RUNNING" and self._goes_on(parent):
             self._connection.reopen(parent.id)
-            self._known[None] = Known(parent.id)
+            parent = self._known[None] = Known(parent.id)
         self._record(parent)
         if self._told != parent.id:
             self._told = parent.id
             self._context.tell({"mlflow_run_id": parent.id})
         return parent
+
+    def _goes_on(self, parent: Known) -> bool:
+        """Whether a run that has an end in MLflow is to lose it."""
+        if self._is_going_on:
+            return self._was_resumed or parent.state not in DONE
+        return self._end is not None and (self._was_resumed or self._end.data.get("state") != parent.state)
 
     def _note(self) -> str:
         """The run's description: what its users say of it, and where its TensorBoard is."""
@@ -170,7 +180,7 @@ class Mlflow:
 
     def _record(self, parent: Known | None) -> None:
         """`mlflow.json` in the run's directory, for people and for a later delivery; tells the driver too."""
-        run, uri = self._context.run, without_credentials(self._uri or "")
+        run, uri = self._context.run, without_credentials(self._uri)
         known = _recorded(run)
         experiment = self._connection.experiment_id if self._connection else None
         record = {"run_id": parent.id if parent else None, "experiment_id": experiment, "tracking_uri": uri}
@@ -185,7 +195,7 @@ class Mlflow:
         assert self._known is not None
         assert self._start is not None
         known = self._known.get(trial_id)
-        if known is not None and known.status != "RUNNING" and known.state in DONE:
+        if known is not None and known.status != "RUNNING" and known.state in DONE and not trial.again:
             del self._trials[trial_id]  # an earlier delivery brought all of it
             return
         started = trial.started or (trial.result.started if trial.result else 0.0)
@@ -198,7 +208,7 @@ class Mlflow:
                 "hopslite.trial_id": trial_id,
             }
             known = self._connection.create(trial_id, started or trial.ended, tags)
-        elif known.status != "RUNNING" and trial.result is None:
+        elif known.status != "RUNNING" and (trial.result is None or trial.result.state.value != known.state):
             self._connection.reopen(known.id)
             known = Known(known.id)
         self._known[trial_id] = known
@@ -209,15 +219,15 @@ class Mlflow:
             self._connection.log(known.id, trial.write)
         trial.write = Write()
         if result is not None:
-            self._upload(known.id, result)
+            self._upload(known.id, trial_id, result, trial.attempt)
             with self._refusals():
                 self._connection.terminate(known.id, STATUS.get(result.state, "FAILED"), _end_time(result, trial.ended))
             self._known[trial_id] = Known(known.id, STATUS.get(result.state, "FAILED"), result.state.value)
             del self._trials[trial_id]
 
-    def _upload(self, run_id: str, result: Result) -> None:
+    def _upload(self, run_id: str, trial_id: str, result: Result, attempt: int) -> None:
         assert self._connection is not None
-        directory = self._context.run.sub("trials", result.trial_id)
+        directory = self._context.run.sub("trials", trial_id)
         files = [*result.artifacts, *TRIAL_FILES]
         with self._refusals():
             if result.log not in TRIAL_FILES:  # that of one member of several
@@ -225,7 +235,7 @@ class Mlflow:
             self._connection.upload(run_id, directory, files)
         images = [name for name in result.artifacts if name.lower().endswith(IMAGES)]
         with self._refusals():
-            self._connection.show_images(run_id, directory, images)
+            self._connection.show_images(run_id, directory, images, attempt)
 
     def _deliver_end(self, parent: Known, event: Event) -> None:
         assert self._connection is not None
@@ -238,8 +248,8 @@ class Mlflow:
         best = self._params.get(str(event.data.get("best_trial")))
         if best is not None:
             write.tags["hopslite.best_params"] = best
-            if state is State.FINISHED:  # parameters are for ever, and another run may still resume this one
-                write.params = {f"best/{name}": value for name, value in best.items()}
+            # parameters would be for ever, and a run that goes on may find better ones
+            write.tags |= {f"{BEST}{name}": value for name, value in best.items()}
         write.metrics = [("metric", v, event.time, 0) for v in numeric({"": event.data.get("metric")}).values()]
         with self._refusals():
             self._connection.upload(parent.id, self._context.run, _files_of(self._context.run))
@@ -270,6 +280,16 @@ def attach(run: RunDir, names: Sequence[str], tracking_uri: str | None) -> bool:
     connection = Connection(target_uri(run, tracking_uri) or "", run, str(run.read_json("run.json").get("name")))
     connection.upload(parent, run, names)
     return True
+
+
+def _uri(context: Context) -> str:
+    uri = target_uri(context.run, context.tracking_uri)
+    if uri is None:
+        raise Nowhere(
+            f"MLflow is not told of this run: {context.run.shown} is not on a local file system, where its database "
+            "could be; name a server with tracking_uri=, --tracking-uri or MLFLOW_TRACKING_URI"
+        )
+    return uri
 
 
 def _recorded(run: RunDir) -> dict[str, Any]:

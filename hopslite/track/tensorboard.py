@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from .._trial import Event, Result
+from .._trial import Event, Result, State
 from ..store import RunDir
 from . import _hparams
 from ._tracker import Context, numeric
@@ -34,17 +34,21 @@ class Tensorboard:
         self._outputs: set[str] = set()
         self._described: tuple[set[str], set[str]] | None = None
         self._files: dict[str, EventFile] = {}
+        self._failed: dict[str, EventFile] = {}  # complete, but for a later driver that runs the trial again
 
     def handle(self, events: Sequence[Event]) -> None:
         for event in events:
             if event.kind == "run_started":
                 self._start, self._ended = self._start or event, False
-            elif event.kind == "run_ended":
-                self._ended = True
+            elif event.kind in ("resumed", "run_ended"):
+                self._ended = event.kind == "run_ended"
             elif event.trial is not None and event.kind == "asked":
                 self._open(event.trial, event)
-            elif event.trial in self._files:
-                self._note(self._files[event.trial], event)
+            elif event.trial is not None:
+                if event.kind in ("again", "started"):
+                    self._go_on(event.trial)
+                if event.trial in self._files:
+                    self._note(self._files[event.trial], event)
 
     def _open(self, trial_id: str, event: Event) -> None:
         params = event.data.get("params") or {}
@@ -57,6 +61,13 @@ class Tensorboard:
         file.add(event.time, _hparams.session_start(trial_id, params, space, event.time))
         self._files[trial_id] = file
 
+    def _go_on(self, trial_id: str) -> None:
+        """With a trial that had failed or was killed: the first end in a file is the one that the dashboard shows."""
+        file = self._files.get(trial_id) or self._failed.pop(trial_id, None)
+        if file is not None:
+            file.forget_end()
+            self._files[trial_id] = file
+
     def _note(self, file: EventFile, event: Event) -> None:
         value = event.data.get("value")
         if event.kind == "report" and isinstance(value, (int, float)):
@@ -67,10 +78,10 @@ class Tensorboard:
             if result.metric is not None:
                 values["metric"] = result.metric
             self._outputs |= values.keys() - {"metric"}
+            file.mark_end(may_go_on=result.state in (State.FAILED, State.KILLED))
             for name, final in values.items():
                 file.add(event.time, _hparams.scalar(name, final))
             file.add(event.time, _hparams.session_end(result, event.time))
-            file.complete = True
 
     def flush(self) -> None:
         ended = False
@@ -80,8 +91,11 @@ class Tensorboard:
                 ended = True
                 file.close()
                 del self._files[trial_id]
+                if file.may_go_on:
+                    self._failed[trial_id] = file
         if self._start is not None and (self._ended or (ended and self._described is None)):
             self._describe(self._start)
+            self._ended = False  # it is told once
 
     def _describe(self, start: Event) -> None:
         """Metrics are known when the first trial has ended; a program that reads along keeps this first version."""
@@ -99,6 +113,7 @@ class Tensorboard:
         for file in self._files.values():
             file.close()
         self._files.clear()
+        self._failed.clear()
 
 
 class EventFile:
@@ -107,7 +122,9 @@ class EventFile:
     def __init__(self, folder: RunDir) -> None:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        self.complete = False
+        self.complete = self.may_go_on = False
+        self._end: int | None = None
+        self._is_cut = False
         self._folder = folder
         self._written = 0
         self._saved = -UPLOAD_SECONDS
@@ -121,9 +138,23 @@ class EventFile:
             self._records.write(Record(wall_time=wall_time, file_version="brain.Event:2").SerializeToString())
         self._records.write(Record(wall_time=wall_time, step=step, summary=summary).SerializeToString())
 
+    def mark_end(self, may_go_on: bool) -> None:
+        """What is added from here on is how the trial ended."""
+        self.complete, self.may_go_on, self._end = True, may_go_on, self._buffer.tell()
+
+    def forget_end(self) -> None:
+        """The trial goes on, as if it had not ended; what was written of its end is written over."""
+        if self._end is None:
+            return
+        self._buffer.seek(self._end)
+        self._buffer.truncate()
+        self._is_cut = self._is_cut or self._written > self._end
+        self._written = min(self._written, self._end)
+        self.complete, self.may_go_on, self._end = False, False, None
+
     def save(self) -> None:
         """Write what was added since the last call; on other than local file systems now and then, and at the end."""
-        if self._buffer.tell() == self._written:
+        if self._buffer.tell() == self._written and not self._is_cut:
             return
         data = self._buffer.getvalue()
         if self._folder.is_local:
@@ -131,13 +162,15 @@ class EventFile:
             with open(self._folder.path(FILE), "r+b" if self._folder.exists(FILE) else "w+b") as file:
                 file.seek(self._written)
                 file.write(data[self._written :])
+                if self._is_cut:
+                    file.truncate()
         elif self.complete or time.monotonic() - self._saved >= UPLOAD_SECONDS:
             self._folder.makedirs()
             self._folder.write_bytes(FILE, data)
             self._saved = time.monotonic()
         else:
             return
-        self._written = len(data)
+        self._written, self._is_cut = len(data), False
 
     def close(self) -> None:
         """Cut off what an earlier delivery wrote beyond the end."""

@@ -391,7 +391,7 @@ class TestChange:
             code, _, err = answer("rm", "digits/1", "single", "-y")
         finally:
             session.release()
-        assert (code, "is going on" in err) == (1, True)
+        assert (code, "is being worked on by this process" in err) == (1, True)
         assert len(ids(home)) == 3, "one of them was deleted all the same"
 
     def test_one_whose_driver_was_on_a_machine_that_is_gone(self, home: Project, answer: Answer) -> None:

@@ -396,6 +396,31 @@ class TestRepair:
             assert (reader.damage is None) == (lines == 0 or zeros)
             assert lines < 2 or f"{lines} lines" in str(reader.damage)
 
+    @pytest.mark.parametrize(
+        "stray",
+        [
+            Event("started", 1.0, "../../../../etc"),
+            Event("started", 1.0, ".."),
+            Event("started", 1.0, ""),
+            Event("ended", 1.0, "0000", Result("../../../../etc", State.FINISHED).to_json()),
+            Event("ended", 1.0, "0000", Result("0001", State.FINISHED).to_json()),
+            Event("asked", 1.0, "0000", {"params": {}, "continues": "../0001"}),
+        ],
+    )
+    def test_ids_that_are_no_trials_are_passed_over(self, run: RunDir, stray: Event) -> None:
+        sound = [
+            Event("asked", 1.0, "0001", {"params": {}, "continues": "0000"}),
+            Event("asked", 1.0, "without_lr-2", {"params": {}, "continues": None}),
+            Event("ended", 2.0, "0001", Result("0001", State.FINISHED).to_json()),
+        ]
+        writer = JournalWriter(run)
+        for each in (sound[0], stray, *sound[1:]):
+            writer.append(each)
+        assert writer.close() is None
+        reader = JournalReader(run)
+        assert [(each.kind, each.trial) for each in reader.new()] == [(each.kind, each.trial) for each in sound]
+        assert "1 line" in str(reader.damage)
+
     def test_garbage_in_an_earlier_segment_is_passed_over_and_told(self, two: RunDir) -> None:
         lines = two.read_bytes("journal/000001.jsonl").splitlines(keepends=True)
         two.write_bytes("journal/000001.jsonl", b"".join([*lines[:5], b"x" * 50 + b"\n", *lines[6:]]))

@@ -17,12 +17,14 @@ import pytest
 from PIL import Image
 from servers import SPACE, T0, Script, free_port, mlflow_client, read_mlflow, whole_run
 
-from hopslite._trial import State
-from hopslite.store import Project, RunDir
+from hopslite import cli
+from hopslite._trial import Result, State
+from hopslite.store import JournalReader, JournalWriter, Project, RunDir, sessions
 from hopslite.store.notes import Notes
+from hopslite.track import __main__ as track_main
 from hopslite.track import mlflow
 from hopslite.track._deliver import Delivery
-from hopslite.track._mlflow_client import Connection, Write, _keys, target_uri
+from hopslite.track._mlflow_client import Connection, Rejected, Write, _keys, target_uri
 from hopslite.track._tracker import Context, redact, without_credentials
 
 
@@ -141,6 +143,29 @@ def test_pictures_are_among_the_charts(tmp_path: Path, database: str) -> None:
     assert artifacts(database, trial.info.run_id)["no picture.png"] == 4  # as the trial left it
 
 
+def test_nothing_from_outside_of_a_run_is_uploaded(tmp_path: Path, database: str) -> None:
+    run = new_run(tmp_path / "project")
+    (tmp_path / "secret.png").write_bytes(picture("PNG"))
+    outside = [f"{tmp_path}/secret.png", os.path.relpath(tmp_path / "secret.png", run.path("trials", "0000"))]
+    outside += [f"../../../../../../../../{tmp_path}/secret.png"]  # from wherever it is looked for
+    run.makedirs("trials/0000")
+    script = Script(run, name="outside")
+    script.begin()
+    script.trial("0000")
+    script.end("0000", artifacts=tuple(outside))
+    for stray in ("../../../..", "0001"):
+        script.trial("0001")
+        script.end(stray, artifacts=("secret.png",))
+    script.add("ended", "0001", **Result("../../../..", State.FINISHED, 0.5, artifacts=("secret.png",)).to_json())
+    script.finish()
+    script.close()
+
+    assert Delivered(run, database).ok
+    found = read_mlflow(database, "outside")
+    assert found.keys() == {None, "0000", "0001"}
+    assert [artifacts(database, each.info.run_id) for each in found.values()] == [{}, {}, {}]
+
+
 def test_the_description_leads_to_tensorboard(tmp_path: Path, database: str) -> None:
     run = new_run(tmp_path)
     script = Script(run, name="linked", project="/a project")
@@ -187,7 +212,7 @@ def test_parent_and_children(tmp_path: Path, database: str) -> None:
     assert parent.info.run_name == "parents v1"
     assert parent.info.start_time == (T0 + 0.25) * 1000
     assert parent.data.params["direction"] == "MAX"
-    assert parent.data.params["best/lr"] == "0.25"
+    assert parent.data.tags["best/lr"] == "0.25"
     assert json.loads(parent.data.params["space/act"]) == SPACE["act"]
     assert parent.data.metrics == {"metric": 0.5}
     expected = {"team": "vision", "mlflow.note.content": "a search", "mlflow.source.name": "train.py"}
@@ -233,9 +258,91 @@ def test_without_a_place_for_a_database_one_warning(tmp_path: Path) -> None:
 
     delivered = Delivered(run, None)
 
-    assert delivered.ok
+    assert not delivered.ok
     assert len(delivered.warnings) == 1
     assert "MLFLOW_TRACKING_URI" in delivered.warnings[0]
+    assert delivered.told == [{"unavailable": "mlflow"}]
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`hopslite track` changes the process that it has for itself."""
+    monkeypatch.setattr(track_main, "prepare_environment", lambda: None)
+    monkeypatch.setattr(track_main, "_without_tensorflow", lambda: None)
+    for name in ("MLFLOW_TRACKING_URI", "HOPSLITE_TRACKING_URI"):
+        monkeypatch.setenv(name, "")  # and back to what it was
+    monkeypatch.chdir(tmp_path)
+
+
+def names_in(uri: str) -> set[str]:
+    return {experiment.name for experiment in mlflow_client(uri).search_experiments()}
+
+
+@pytest.mark.usefixtures("in_this_process")
+class TestTrackCommand:
+    @pytest.mark.parametrize("said", ["argument", "variable", "hopslite.toml", "mlflow.json"])
+    def test_the_server_is_what_says_it_first(
+        self, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch, said: str
+    ) -> None:
+        run = new_run(tmp_path / "project")
+        whole_run(run, name=f"told by {said}")
+        places = ["mlflow.json", "hopslite.toml", "variable", "argument"]
+        uris = dict.fromkeys(places[: places.index(said)], "http://127.0.0.1:1") | {said: database}
+        arguments = ["--tracking-uri", uris["argument"]] if "argument" in uris else []
+        run.write_json("mlflow.json", {"tracking_uri": uris["mlflow.json"]})
+        if "hopslite.toml" in uris:
+            (tmp_path / "hopslite.toml").write_text(f'tracking_uri = "{uris["hopslite.toml"]}"')
+        if "variable" in uris:
+            monkeypatch.setenv("HOPSLITE_TRACKING_URI", uris["variable"])
+        assert cli.main(["track", run.url, *arguments]) == 0
+        assert f"told by {said}" in names_in(database)
+
+    def test_a_run_that_goes_on_is_refused(
+        self, tmp_path: Path, database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fsspec.filesystem("memory").store.clear()
+        for number, place in enumerate((tmp_path, "memory://project")):
+            run = new_run(place)
+            script = Script(run, name=f"going on {number}")
+            script.begin()
+            script.trial("0000")
+            script.close()
+            session = sessions.claim(run)
+            try:
+                assert cli.main(["track", run.url, "--tracking-uri", database]) == 1
+            finally:
+                session.release()
+            assert "RunIsRunning" in capsys.readouterr().err
+            assert f"going on {number}" not in names_in(database)
+            assert not run.exists("mlflow.json")
+            assert cli.main(["track", run.url, "--tracking-uri", database]) == 0
+            assert read_mlflow(database, f"going on {number}")["0000"].info.status == "KILLED"
+
+    def test_of_a_driver_elsewhere_it_waits_for_a_sign(
+        self, tmp_path: Path, database: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run = new_run(tmp_path)
+        whole_run(run, name="elsewhere, dead")
+        run.makedirs("sessions")
+        run.write_json("sessions/0001.json", {"pid": 7, "host": "elsewhere", "token": "another", "period": 0.25})
+        assert cli.main(["track", run.url, "--tracking-uri", database]) == 0
+        assert "process 7 on host elsewhere" in capsys.readouterr().err
+
+    def test_without_an_address_it_has_failed(self, capsys: pytest.CaptureFixture[str]) -> None:
+        fsspec.filesystem("memory").store.clear()
+        run = new_run("memory://project")
+        whole_run(run)
+        assert cli.main(["track", run.url]) == 1
+        assert "MLflow is not told of this run" in capsys.readouterr().err
+
+    def test_off_means_that_others_are_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "hopslite.toml").write_text('tracking_uri = "off"')
+        run = new_run(tmp_path / "project")
+        whole_run(run)
+        assert cli.main(["track", run.url]) == 0
+        assert "MLflow is told nothing" in capsys.readouterr().err
+        assert not run.exists("mlflow.json")
+        assert list((tmp_path / "project").rglob("*tfevents*"))
 
 
 def test_what_mlflow_would_refuse_is_made_to_fit(tmp_path: Path, database: str) -> None:
@@ -299,6 +406,171 @@ def test_a_killed_run_can_go_on(tmp_path: Path, database: str) -> None:
     assert (killed[None].info.status, killed["0001"].info.status) == ("KILLED", "KILLED")
     assert {run.info.status for run in resumed.values()} == {"FINISHED"}
     assert {trial: r.info.run_id for trial, r in resumed.items()} == {t: r.info.run_id for t, r in killed.items()}
+
+
+class Following:
+    """A tracker that follows a run whose driver lives: `flush` tells it what is in the journal by now."""
+
+    def __init__(self, run: RunDir, uri: str) -> None:
+        self._events = JournalReader(run)
+        self._tracker = mlflow.Mlflow(Context(run, uri, lambda _: None, pytest.fail))
+
+    def flush(self) -> None:
+        self._tracker.handle(list(self._events.new()))
+        self._tracker.flush()
+
+
+def with_a_failure(run: RunDir, name: str) -> Script:
+    """The journal of a run that has ended, with a trial that failed."""
+    script = Script(run, name=name)
+    script.begin()
+    script.trial("0000", lr=0.25, act="tanh", depth=2)
+    script.end("0000")
+    script.trial("0001", reports=1)
+    run.makedirs("trials/0001")
+    run.write_bytes("trials/0001/shot.png", picture("PNG"))
+    script.end("0001", State.FAILED, None, error="ValueError: no", cause="exception", artifacts=("shot.png",))
+    script.finish(State.FAILED)
+    script.close()
+    return script
+
+
+def go_on(run: RunDir, ended: Script) -> Script:
+    """A later driver's journal."""
+    script = Script(run, name=ended.data["name"])
+    script.time = ended.time
+    script.add("resumed", fresh=False, session=2)
+    return script
+
+
+@pytest.mark.parametrize("how", ["told at its end", "told all along", "told by a process that had seen the first end"])
+def test_a_failed_trial_that_is_run_again(tmp_path: Path, database: str, how: str) -> None:
+    run = new_run(tmp_path)
+    name = f"again, {how}"
+    first = with_a_failure(run, name)
+    assert Delivered(run, database).ok
+    failed = read_mlflow(database, name)
+    same_process = Following(run, database)
+    if how == "told by a process that had seen the first end":
+        same_process.flush()
+
+    script = go_on(run, first)
+    script.add("again", "0001")
+    script.add("started", "0001", host="worker", attempt=1, gpus=[])
+    script.writer.close()
+    if how != "told at its end":
+        same_process.flush()
+        now = read_mlflow(database, name)
+        assert (now[None].info.status, now["0001"].info.status) == ("RUNNING", "RUNNING")
+        assert not {"hopslite.state", "hopslite.error", "hopslite.cause"} & {
+            *now[None].data.tags,
+            *now["0001"].data.tags,
+        }
+    script.writer = JournalWriter(run)
+    script.add("report", "0001", step=0, value=0.75)
+    run.write_bytes("trials/0001/output.log", b"better\n")
+    script.end("0001", metric=0.75, artifacts=("shot.png",))
+    script.finish(best="0001", metric=0.75)
+    script.close()
+    if how == "told at its end":
+        assert Delivered(run, database).warnings == []
+    else:
+        same_process.flush()
+    told = read_mlflow(database, name)
+    assert Delivered(run, database).warnings == []  # and once more
+    again = read_mlflow(database, name)
+
+    assert (failed[None].info.status, failed["0001"].info.status) == ("FAILED", "FAILED")
+    for found in (told, again):
+        trial, parent = found["0001"], found[None]
+        assert (trial.info.run_id, parent.info.run_id) == (failed["0001"].info.run_id, failed[None].info.run_id)
+        assert {each.info.status for each in found.values()} == {"FINISHED"}
+        assert (trial.data.tags["hopslite.state"], trial.data.tags["hopslite.attempt"]) == ("FINISHED", "1")
+        assert not {"hopslite.error", "hopslite.cause"} & trial.data.tags.keys()
+        assert (trial.data.metrics["metric"], trial.data.metrics["reported"]) == (0.75, 0.75)
+        assert artifacts(database, trial.info.run_id)["output.log"] == len(b"better\n")
+        shots = [path for path in artifacts(database, trial.info.run_id, "images") if path.endswith(".png")]
+        assert sorted(path.partition("+timestamp")[0] for path in shots) == [
+            f"images/shot.png+step+{n}" for n in (0, 1)
+        ]
+        assert (parent.data.tags["hopslite.best_trial"], parent.data.metrics["metric"]) == ("0001", 0.75)
+        best = {name: value for name, value in parent.data.tags.items() if name.startswith("best/")}
+        assert best == {"best/lr": "0.5", "best/units": "3", "best/act": "relu"}  # and no more of the one before
+
+
+def test_an_end_is_told_once(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    uploads: list[str] = []
+    upload = Connection.upload
+    monkeypatch.setattr(Connection, "upload", lambda self, *rest: [uploads.append(rest[0]), upload(self, *rest)])
+    run = new_run(tmp_path)
+    run.write_bytes("program.py", b"pass")
+    following = Following(run, database)
+    first = with_a_failure(run, "once")
+    following.flush()
+    following.flush()
+    parent = read_mlflow(database, "once")[None].info.run_id
+    assert uploads.count(parent) == 1
+
+    script = go_on(run, first)
+    script.trial("0002")
+    script.writer.close()
+    for _ in range(2):
+        following.flush()
+        assert read_mlflow(database, "once")[None].info.status == "RUNNING"
+    assert uploads.count(parent) == 1
+    script.writer = JournalWriter(run)
+    script.end("0002")
+    script.finish()
+    script.close()
+    following.flush()
+    assert uploads.count(parent) == 2
+    assert read_mlflow(database, "once")[None].info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(("record", "status"), [({"state": "RUNNING"}, "KILLED"), ({"state": "FAILED"}, "FAILED")])
+def test_a_resumption_that_came_to_nothing(tmp_path: Path, database: str, record: dict[str, Any], status: str) -> None:
+    """Its driver has died, or has put the record back."""
+    run = new_run(tmp_path)
+    name = f"nothing but {status}"
+    first = with_a_failure(run, name)
+    assert Delivered(run, database).ok
+    run.write_json("run.json", record)
+    go_on(run, first).close()
+    assert Delivered(run, database).ok
+    assert read_mlflow(database, name)[None].info.status == status
+
+
+def test_a_killed_trial_that_goes_on_loses_what_its_end_had_said(tmp_path: Path, database: str) -> None:
+    run = new_run(tmp_path)
+    first = Script(run, name="killed")
+    first.begin()
+    first.trial("0000")
+    first.end("0000", State.KILLED, None, error="given up", cause="killed")
+    first.finish(State.KILLED, None, None)
+    first.close()
+    assert Delivered(run, database).ok
+    script = go_on(run, first)
+    script.add("started", "0000", host="worker", attempt=1, gpus=[])
+    script.writer.close()
+    Following(run, database).flush()
+    assert {each.info.status for each in read_mlflow(database, "killed").values()} == {"RUNNING"}
+    script.writer = JournalWriter(run)
+    script.end("0000")
+    script.finish()
+    script.close()
+    assert Delivered(run, database).ok
+    found = read_mlflow(database, "killed")
+    assert {each.info.status for each in found.values()} == {"FINISHED"}
+    assert not {"hopslite.error", "hopslite.cause"} & found["0000"].data.tags.keys()
+
+
+def test_an_imported_run_has_the_name_that_its_record_says(tmp_path: Path, database: str) -> None:
+    run = new_run(tmp_path)
+    run.write_json("run.json", {"name": "renamed", "version": 5, "project": "/elsewhere", "state": "FINISHED"})
+    whole_run(run, name="digits", version=3, project="/home")
+    assert Delivered(run, database).ok
+    parent = read_mlflow(database, "renamed")[None]
+    assert (parent.info.run_name, parent.data.tags["hopslite.version"]) == ("renamed v5", "5")
 
 
 def test_a_deleted_experiment_is_restored(tmp_path: Path, database: str) -> None:
@@ -379,6 +651,16 @@ def test_keys_are_valid_and_different() -> None:
     keys = _keys(["a b", "a?", "a!", "..", "/x", "", "x" * 300, "ü"])
     assert len(set(keys.values())) == 8
     assert all(0 < len(key) <= 250 and not key.startswith(("/", "..")) for key in keys.values())
+
+
+def test_a_refused_value_takes_no_others_with_it(tmp_path: Path, database: str) -> None:
+    connection = Connection(database, new_run(tmp_path), "refused")
+    run = connection.create("0000", T0, {"hopslite.run_id": "refused"})
+    connection.log(run.id, Write({"lr": 0.1}))
+    with pytest.raises(Rejected):
+        connection.log(run.id, Write({"lr": 0.2}, {"t": "v"}, [("m", 0.5, T0, 0)]))
+    data = mlflow_client(database).get_run(run.id).data
+    assert (data.params, data.tags["t"], data.metrics) == ({"lr": "0.1"}, "v", {"m": 0.5})
 
 
 def test_writing_the_same_twice_changes_nothing(tmp_path: Path, database: str) -> None:

@@ -6,11 +6,14 @@ import threading
 from pathlib import Path
 
 import fsspec
+import pytest
 from servers import Script, sessions, tensorboard, until, whole_run
 
-from hopslite.store import Project, RunDir
+from hopslite._trial import State
+from hopslite.store import JournalReader, JournalWriter, Project, RunDir
 from hopslite.track._deliver import Delivery
 from hopslite.track._tracker import Context
+from hopslite.track.tensorboard import Tensorboard
 
 
 def deliver(run: RunDir) -> list[str]:
@@ -82,6 +85,57 @@ def test_a_second_delivery_writes_the_same_bytes(tmp_path: Path) -> None:
 
     assert len(first) == 4
     assert event_files(run) == first
+
+
+def test_a_trial_that_is_run_again_ends_once(tmp_path: Path) -> None:
+    """However much of the journal there was when TensorBoard's files were written."""
+    run = Project(str(tmp_path)).new_run("digits")[2]
+    script = Script(run)
+    script.begin()
+    for trial, state in (("0000", State.FAILED), ("0001", State.KILLED)):
+        script.trial(trial, reports=1)
+        script.end(trial, state, None, outputs={"accuracy": 0.125, "loss": 1.0})
+    script.finish(State.FAILED, None, None)
+    script.writer.close()
+    journal = JournalReader(run)
+    following = Tensorboard(Context(run, None, lambda _: None, pytest.fail))
+    following.handle(list(journal.new()))
+    following.flush()
+    first = event_files(run)
+
+    script.writer = JournalWriter(run)
+    script.add("resumed", fresh=False, session=2)
+    script.add("again", "0000")
+    for trial in ("0000", "0001"):
+        script.add("started", trial, host="worker", attempt=1, gpus=[])
+        script.add("report", trial, step=1, value=0.5)
+    script.close()
+    following.handle(list(journal.new()))
+    following.flush()
+    with tensorboard(run.url) as ask:
+        groups = until(lambda: len(found := sessions(ask)) == 2 and found, "TensorBoard has loaded the run")
+    assert {group["sessions"][0]["status"] for group in groups.values()} == {"STATUS_UNKNOWN"}
+
+    script.writer = JournalWriter(run)
+    for trial in ("0000", "0001"):
+        script.end(trial, metric=0.75)
+    script.finish(metric=0.75)
+    script.close()
+    following.handle(list(journal.new()))
+    following.flush()
+    following.close()
+    told_all_along = event_files(run)
+    deliver(run)
+
+    assert first.keys() == told_all_along.keys()
+    assert event_files(run) == told_all_along
+    with tensorboard(run.url) as ask:
+        groups = until(lambda: len(found := sessions(ask)) == 2 and found, "TensorBoard has loaded the run")
+        points = ask("plugin/scalars/scalars", run="trials/0000", tag="reported")
+    assert {group["sessions"][0]["status"] for group in groups.values()} == {"STATUS_SUCCESS"}
+    metrics = {value["name"]["tag"]: value["value"] for value in groups["0000"]["metricValues"]}
+    assert (metrics["metric"], metrics["accuracy"]) == (0.75, 0.75)
+    assert [(step, value) for _, step, value in points] == [(0, 0.0), (1, 0.5)]
 
 
 def test_other_file_systems_get_the_same_bytes(tmp_path: Path) -> None:
