@@ -195,18 +195,25 @@ class Ledger:
             self._opened(event.trial, Suggestion(event.data["params"], event.data.get("generation")))
         elif event.kind == "known":
             self.asked += 1
+        elif event.kind == "again" and event.trial in self.trials:
+            self._retry(event.trial, 0)
         elif trial and event.kind == "started":
             trial.repeat(event.data.get("attempt") or 0)
             trial.started = event.time
         elif trial and event.kind == "ended":
-            self._take(trial, Result.from_json(event.data))
+            result = Result.from_json(event.data)
+            if result.state is State.KILLED:  # with its driver; a later one may have run it again
+                trial.repeat(trial.spec.attempt)
+            else:
+                self._take(trial, result)
 
     def _retry(self, trial_id: str, attempt: int) -> None:
         """Open a failed trial again. The search has been told of its failure and stays with that."""
         done = self.trials.pop(trial_id)
         self.counts[done.state] -= 1
         if self.first_failure is done:
-            self.first_failure = None
+            failed = (trial for trial in self.trials.values() if trial.state is State.FAILED)
+            self.first_failure = next(failed, None)
         trial = self._opened(trial_id, Suggestion(done.params, done.generation))
         self.asked -= 1
         trial.repeat(attempt)

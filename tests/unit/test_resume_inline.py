@@ -204,6 +204,38 @@ def test_by_force_a_grid_grows_and_runs_only_what_is_new(tmp_path: Path) -> None
     assert more.best_params == {"x": 2.0, "n": 2}
 
 
+def test_by_force_a_grid_grows_and_keeps_what_an_earlier_resume_found(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+
+    def train(x: int) -> float:
+        with open(ran, "a", encoding="utf-8") as file:
+            file.write(f"{x}\n")
+        if x == 2 and calls(ran)["2"] == 1:
+            raise KeyboardInterrupt
+        if x == 3 and calls(ran)["3"] == 1:
+            raise ValueError("no threes at first")
+        if x == 4:
+            raise ValueError("no fours")
+        return x
+
+    options: dict[str, Any] = {"name": "g", "pool": "inline", "display": False}
+    with pytest.raises(RunInterrupted) as stopped:
+        experiment.grid_search(train, {"x": [1, 2, 3, 4]}, **options)
+    run_id = stopped.value.run_id
+    experiment.resume(run_id, pool="inline", display=False)
+    experiment.resume(run_id, retry_failed=True, pool="inline", display=False)
+    before = calls(ran)
+    assert before == Counter({"1": 1, "2": 2, "3": 2, "4": 2})
+    larger: dict[str, Any] = {"x": [0, 1, 2, 3]}
+    more = experiment.grid_search(train, larger, resume=run_id, force=True, **options)
+    assert calls(ran) - before == Counter({"0": 1})
+    assert more.counts == {"FINISHED": 4, "FAILED": 1}
+    assert more.best_params == {"x": 3}
+    after = experiment.resume(run_id, pool="inline", display=False)
+    assert [(t.id, t.state, t.metric) for t in after.trials] == [(t.id, t.state, t.metric) for t in more.trials]
+    assert calls(ran) - before == Counter({"0": 1})
+
+
 def test_a_random_search_can_be_made_longer(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     run = search(breaking(ran, at=-1), num_trials=5, seed=None)
