@@ -17,6 +17,7 @@ import fsspec
 import pytest
 from observe import Lines
 
+import hopslite
 from hopslite import experiment, tensorboard
 from hopslite._trial import Event, Spec
 from hopslite.errors import RunInterrupted, TrialFailed
@@ -42,6 +43,18 @@ def test_a_grid_search_unpacks_as_hopsml_did(project: str) -> None:
     assert float(Path(logdir, ".metric").read_text()) == 8
     assert "multiply 2 4" in Path(logdir, "output.log").read_text()
     assert [t.params for t in run.trials] == [{"x": x, "y": y} for x in (1, 2) for y in (3, 4)]
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_a_number_is_the_metric_whatever_its_key(project: str, returns: bool) -> None:
+    def train(x: int) -> int | None:
+        hopslite.report(x)
+        return x if returns else None
+
+    logdir, params, outputs = experiment.grid_search(train, {"x": [1, 2]}, optimization_key="accuracy", **HERE)
+    assert params == {"x": 2}
+    assert outputs["accuracy"] == 2
+    assert float(Path(logdir, ".metric").read_text()) == 2
 
 
 def test_trials_run_in_this_very_process_and_thread(project: str) -> None:
