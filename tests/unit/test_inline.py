@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pytest
 from observe import Lines
 
@@ -55,6 +56,17 @@ def test_a_number_is_the_metric_whatever_its_key(project: str, returns: bool) ->
     assert params == {"x": 2}
     assert outputs["accuracy"] == 2
     assert float(Path(logdir, ".metric").read_text()) == 2
+
+
+def test_classes_with_tolist_are_values_like_others(project: str) -> None:
+    def train(dtype: Any) -> float:
+        return float(np.finfo(dtype).bits) if dtype is not np.ndarray else 0.0
+
+    run = experiment.grid_search(train, {"dtype": [np.float32, np.float64, np.ndarray]}, **HERE)
+    assert run.best_params == {"dtype": np.float64}
+    assert json.loads(Path(run.best_logdir, ".hparams.json").read_text()) == {"dtype": "float64"}
+    asked = [e.data["params"] for e in JournalReader(RunDir(run.logdir)).new() if e.kind == "asked"]
+    assert asked == [{"dtype": "float32"}, {"dtype": "float64"}, {"dtype": "ndarray"}]
 
 
 def test_trials_run_in_this_very_process_and_thread(project: str) -> None:
