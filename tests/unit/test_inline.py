@@ -58,6 +58,31 @@ def test_a_number_is_the_metric_whatever_its_key(project: str, returns: bool) ->
     assert float(Path(logdir, ".metric").read_text()) == 2
 
 
+def test_a_trial_that_changes_its_arguments_changes_nothing_else(project: str) -> None:
+    def train(layers: Any, again: int) -> float:
+        layers.append(10) if isinstance(layers, list) else layers[1].append(10)
+        return len(layers) if isinstance(layers, list) else len(layers[1])
+
+    space: dict[str, Any] = {"layers": [[1, 2], (1, [2])], "again": [0, 1]}
+    run = experiment.grid_search(train, space, **HERE)
+    assert [trial.metric for trial in run.trials] == [3, 3, 2, 2]
+    assert [trial.params["layers"] for trial in run.trials] == [[1, 2], [1, 2], (1, [2]), (1, [2])]
+    assert space == {"layers": [[1, 2], (1, [2])], "again": [0, 1]}
+    asked = [e.data["params"]["layers"] for e in JournalReader(RunDir(run.logdir)).new() if e.kind == "asked"]
+    assert asked == [[1, 2], [1, 2], [1, [2]], [1, [2]]]
+
+
+def test_what_cannot_be_copied_is_given_as_it_is(project: str) -> None:
+    class Single:
+        def __deepcopy__(self, memo: Any) -> Any:
+            raise TypeError("there is one")
+
+    def train(x: Any) -> float:
+        return isinstance(x, Single) * 1.0
+
+    assert experiment.grid_search(train, {"x": [Single()]}, **HERE).best_metric == 1
+
+
 def test_classes_with_tolist_are_values_like_others(project: str) -> None:
     def train(dtype: Any) -> float:
         return float(np.finfo(dtype).bits) if dtype is not np.ndarray else 0.0
