@@ -192,7 +192,8 @@ class Ledger:
         """Take up an event from before the algorithm began anew: what came of trials, without a word to it."""
         trial = self.open.get(event.trial or "")
         if event.kind == "asked" and trial is None and event.trial:
-            self._opened(event.trial, Suggestion(event.data["params"], event.data.get("generation")))
+            data = event.data
+            self._opened(event.trial, Suggestion(data["params"], data.get("generation"), data.get("continues")))
         elif event.kind == "known":
             self.asked += 1
         elif event.kind == "again" and event.trial in self.trials:
@@ -214,7 +215,7 @@ class Ledger:
         if self.first_failure is done:
             failed = (trial for trial in self.trials.values() if trial.state is State.FAILED)
             self.first_failure = next(failed, None)
-        trial = self._opened(trial_id, Suggestion(done.params, done.generation))
+        trial = self._opened(trial_id, Suggestion(done.params, done.generation, self._origins.get(trial_id)))
         self.asked -= 1
         trial.repeat(attempt)
         trial.told = True

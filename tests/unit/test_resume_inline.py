@@ -153,6 +153,25 @@ def test_failed_trials_are_run_again_only_on_demand(tmp_path: Path) -> None:
     ]
 
 
+def test_a_failed_trial_that_was_promoted_still_has_the_checkpoints_it_goes_on_from(tmp_path: Path) -> None:
+    flag = tmp_path / "mended"
+
+    def train(x: float, n: int, budget: float) -> float:
+        file = Path(experiment.checkpoint_dir()) / "trained"
+        before = float(file.read_text()) if file.exists() else 0.0
+        if budget > 1 and not flag.exists():
+            raise ValueError("not yet")
+        file.write_text(str(budget))
+        return before
+
+    run = search(train, algorithm="asha")
+    failed = [trial for trial in run.trials if trial.state == "FAILED"]
+    assert failed
+    flag.touch()
+    again = experiment.resume(run.run_id, retry_failed=True, pool="inline", display=False)
+    assert {again.trials[int(trial.id)].metric for trial in failed} == {1.0}
+
+
 def test_a_run_whose_trials_all_failed_can_be_taken_up_when_the_cause_is_gone(tmp_path: Path) -> None:
     def train(x: float, n: int) -> float:
         return float((tmp_path / "data").read_text())
