@@ -15,7 +15,7 @@ from .._trial import Event, Spec, json_safe
 from ..errors import InvalidArguments
 from ..runtime.capture import LOG, captured
 from ..runtime.child import warned
-from ..runtime.context import TrialContext
+from ..runtime.context import TrialContext, restored
 from ..runtime.execute import execute
 from ..runtime.job import Job
 from ..runtime.report import Reported, Reporter
@@ -84,7 +84,7 @@ class Inline:
             context = TrialContext(
                 self._job.run_id, spec.trial_id, directory, logdir, log, checkpoints, self._job.project
             )
-            with captured(log, tee=self._job.verbose):
+            with restored(), captured(log, tee=self._job.verbose):
                 reporter = Reporter(Reported(self._job.direction), self._sender(spec), lambda: self._stop)
                 result = execute(self._job, spec, context, reporter, self._loaded, interruptible=True)
                 if result.traceback:

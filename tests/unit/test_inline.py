@@ -103,9 +103,13 @@ def test_trials_run_in_this_very_process_and_thread(project: str) -> None:
 
 
 def test_nothing_of_the_process_is_changed(project: str, tmp_path: Path) -> None:
-    def untidy(x: int) -> int:
+    def untidy(x: int) -> dict[str, Any]:
         sys.stdout.write("to the log\n")
-        return x
+        seen = [os.getcwd(), os.environ.get("HOPSLITE_TEST_LEAK"), "HOME" in os.environ]
+        os.chdir(tmp_path)
+        os.environ["HOPSLITE_TEST_LEAK"] = "1"
+        os.environ.pop("HOME", None)
+        return {"metric": x, "seen": seen}
 
     def look() -> dict[str, Any]:
         return {
@@ -119,8 +123,9 @@ def test_nothing_of_the_process_is_changed(project: str, tmp_path: Path) -> None
         }
 
     before = look()
-    experiment.grid_search(untidy, {"x": [1, 2]}, **HERE)
+    run = experiment.grid_search(untidy, {"x": [1, 2]}, **HERE)
     assert look() == before
+    assert [(t.outputs or {})["seen"] for t in run.trials] == [[os.getcwd(), None, "HOME" in os.environ]] * 2
 
 
 def test_one_bad_trial_does_not_end_the_search(project: str) -> None:
