@@ -16,13 +16,17 @@ from typing import Any
 from ._past import Past
 from ._plan import Plan
 from ._trial import Direction, Event, Result, Spec, State, finite, is_better, json_safe
+from .errors import InvalidArguments
 from .result import Trial
 from .runtime.report import Reported
 from .runtime.values import Values
 from .search import Suggestion
+from .stop import Stopper
 from .store import RunDir
 
 __all__ = ["Ledger", "OpenTrial", "killed"]
+
+ENDED_BY_STOPPER = "the stopper has ended it"
 
 
 @dataclasses.dataclass(slots=True)
@@ -101,7 +105,8 @@ class Ledger:
         """Take a report; returns why the trial is to be stopped, or None."""
         step, value = event.data["step"], event.data["value"]
         trial.reported.add(step, value)
-        return self._plan.stopper.report(trial.id, step, value) if self._plan.stopper else None
+        stopper = self._plan.stopper
+        return _reason(stopper, stopper.report(trial.id, step, value)) if stopper else None
 
     def end(self, trial: OpenTrial, result: Result) -> Trial:
         """Take the final result of a trial, and tell the algorithm and the stopper."""
@@ -277,6 +282,30 @@ def killed(trial: OpenTrial, error: str) -> Result:
     """How a trial ends that is not to go on."""
     started = trial.started or time.time()
     return Result(trial.id, State.KILLED, error=error, cause="killed", started=started, duration=time.time() - started)
+
+
+def _reason(stopper: Stopper, answer: Any) -> str | None:
+    """Why a trial is to end, from what a stopper has said; None: it goes on.
+
+    One of somebody's own may well say yes or no, for which a comparison is enough.
+
+    Raises:
+        InvalidArguments: it is neither that nor a reason.
+    """
+    if isinstance(answer, str):
+        return answer or ENDED_BY_STOPPER
+    plain = json_safe(answer)  # NumPy has truth values of its own
+    if plain is None or plain is False:
+        return None
+    if plain is True:
+        return ENDED_BY_STOPPER
+    raise InvalidArguments(
+        "stopper",
+        [
+            f"{type(stopper).__name__}.report() returned {type(answer).__name__} {answer!r:.80}; it is to return why the "
+            "trial is to end, as text, or None: it goes on. True and False will do, too"
+        ],
+    )
 
 
 def _key(params: dict[str, Any]) -> str:
