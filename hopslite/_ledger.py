@@ -77,8 +77,8 @@ class Ledger:
 
     @property
     def total(self) -> int:
-        """How many trials there will be at most."""
-        return self._asked_before + self._plan.search.total
+        """How many trials there will be at most, as far as the algorithm knows."""
+        return max(self.asked, self._asked_before + self._plan.search.total)
 
     def ask(self) -> OpenTrial | None:
         """The next trial of the algorithm; None when it has none now. What is known already is told it at once."""
@@ -302,8 +302,8 @@ def _reason(stopper: Stopper, answer: Any) -> str | None:
     raise InvalidArguments(
         "stopper",
         [
-            f"{type(stopper).__name__}.report() returned {type(answer).__name__} {answer!r:.80}; it is to return why the "
-            "trial is to end, as text, or None: it goes on. True and False will do, too"
+            f"{type(stopper).__name__}.report() returned {type(answer).__name__} {answer!r:.80}; it is to return why "
+            "the trial is to end, as text, or None: it goes on. True and False will do, too"
         ],
     )
 

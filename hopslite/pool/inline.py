@@ -109,7 +109,7 @@ class Inline:
             data = {"step": step, "value": value, "attempt": spec.attempt}
             try:
                 self._tell(Event("report", time.time(), spec.trial_id, data))
-            except Exception as problem:  # raised here, a training function would take it for its own
+            except Exception as problem:  # noqa: BLE001 - raised here, a training function would take it for its own
                 self._problem = self._problem or problem
                 self._stop = str(problem)
 

@@ -33,11 +33,21 @@ class Values:
                 self.objects.append(value)
 
     def to_wire(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        return {k: {_KEY: self._index[id(v)]} if id(v) in self._index else v for k, v in params.items()}
+        return {k: {_KEY: self._index[id(v)]} if id(v) in self._index else _plain(v) for k, v in params.items()}
 
     @staticmethod
     def from_wire(params: Mapping[str, Any], objects: list[Any]) -> dict[str, Any]:
         return {k: objects[v[_KEY]] if isinstance(v, dict) and _KEY in v else v for k, v in params.items()}
+
+
+def _plain(value: Any) -> Any:
+    """With Python's numbers in place of NumPy's, which JSON does not know: an algorithm may well suggest such."""
+    if type(value) is dict:
+        return {k: _plain(v) for k, v in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    is_scalar = getattr(value, "shape", None) == () and not isinstance(value, type)
+    return value.item() if is_scalar and callable(getattr(value, "item", None)) else value
 
 
 def own(params: Mapping[str, Any]) -> dict[str, Any]:

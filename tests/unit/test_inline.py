@@ -19,11 +19,12 @@ import pytest
 from observe import Lines
 
 import hopslite
-from hopslite import experiment, tensorboard
+from hopslite import experiment, space, tensorboard
 from hopslite._trial import Event, Spec
 from hopslite.errors import RunInterrupted, TrialFailed
 from hopslite.pool import Resources
 from hopslite.pool.inline import Inline
+from hopslite.search import Suggestion
 from hopslite.store import JournalReader, RunDir
 
 HERE: dict[str, Any] = {"pool": "inline", "display": False}
@@ -63,11 +64,11 @@ def test_a_trial_that_changes_its_arguments_changes_nothing_else(project: str) -
         layers.append(10) if isinstance(layers, list) else layers[1].append(10)
         return len(layers) if isinstance(layers, list) else len(layers[1])
 
-    space: dict[str, Any] = {"layers": [[1, 2], (1, [2])], "again": [0, 1]}
-    run = experiment.grid_search(train, space, **HERE)
+    choices: dict[str, Any] = {"layers": [[1, 2], (1, [2])], "again": [0, 1]}
+    run = experiment.grid_search(train, choices, **HERE)
     assert [trial.metric for trial in run.trials] == [3, 3, 2, 2]
     assert [trial.params["layers"] for trial in run.trials] == [[1, 2], [1, 2], (1, [2]), (1, [2])]
-    assert space == {"layers": [[1, 2], (1, [2])], "again": [0, 1]}
+    assert choices == {"layers": [[1, 2], (1, [2])], "again": [0, 1]}
     asked = [e.data["params"]["layers"] for e in JournalReader(RunDir(run.logdir)).new() if e.kind == "asked"]
     assert asked == [[1, 2], [1, 2], [1, [2]], [1, [2]]]
 
@@ -359,6 +360,68 @@ class LosesItsSlot(Inline):
         assert self.waits < 100, "the run does not end"
         self.gone = False
         return super().wait(timeout)
+
+
+class Wary(Inline):
+    """A pool that has as many slots as are wanted of it, one at most, and passes on what JSON can carry."""
+
+    wanted = 0
+
+    def want(self, slots: int) -> None:
+        self.wanted = slots
+
+    @property
+    def free(self) -> int:
+        return min(super().free, self.wanted)
+
+    def submit(self, spec: Spec) -> bool:
+        return super().submit(Spec(**json.loads(json.dumps(spec.to_json()))))
+
+    def wait(self, timeout: float) -> Sequence[Event]:
+        assert self._waiting or not timeout, "the driver waits for a slot that it has not asked for"
+        return super().wait(timeout)
+
+
+class Counting:
+    """An algorithm of one's own that expects fewer trials than it suggests, and suggests NumPy's numbers."""
+
+    total = 2
+
+    def __init__(self, space: Any, **options: Any) -> None:
+        self._suggested = 0
+
+    @property
+    def done(self) -> bool:
+        return self._suggested == 5
+
+    def ask(self, trial_id: str) -> Suggestion | None:
+        if self.done:
+            return None
+        self._suggested += 1
+        return Suggestion(
+            {"x": np.float32(self._suggested), "n": np.int64(3), "shape": [np.int32(1), (np.bool_(True),)]}
+        )
+
+    def adopt(self, trial_id: str, params: dict[str, Any]) -> Suggestion | None:
+        return self.ask(trial_id)
+
+    def tell(self, result: Any) -> None: ...
+
+    def notes(self) -> list[str]:
+        return []
+
+
+def test_an_algorithm_whose_total_is_too_small_comes_to_its_end(project: str) -> None:
+    def train(x: Any, n: Any, shape: Any) -> dict[str, Any]:
+        return {"metric": x, "types": [type(value).__name__ for value in (x, n, shape[0], shape[1][0])]}
+
+    display = Lines()
+    bounds: dict[str, Any] = {"x": [0.0, 9.0], "n": [1, 4], "shape": space.choice([1, 2])}
+    run = experiment.search(train, bounds, Counting, pool=Wary(Resources()), display=display)
+    assert [trial.metric for trial in run.trials] == [1, 2, 3, 4, 5]
+    assert run.best_outputs is not None
+    assert run.best_outputs["types"] == ["float", "int", "int", "bool"]
+    assert all(status.total >= status.done for status in display.statuses)
 
 
 def test_a_trial_that_found_no_slot_is_run_later(project: str) -> None:
