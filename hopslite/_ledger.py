@@ -16,13 +16,17 @@ from typing import Any
 from ._past import Past
 from ._plan import Plan
 from ._trial import Direction, Event, Result, Spec, State, finite, is_better, json_safe
+from .errors import InvalidArguments
 from .result import Trial
 from .runtime.report import Reported
 from .runtime.values import Values
 from .search import Suggestion
+from .stop import Stopper
 from .store import RunDir
 
 __all__ = ["Ledger", "OpenTrial", "killed"]
+
+ENDED_BY_STOPPER = "the stopper has ended it"
 
 
 @dataclasses.dataclass(slots=True)
@@ -73,8 +77,8 @@ class Ledger:
 
     @property
     def total(self) -> int:
-        """How many trials there will be at most."""
-        return self._asked_before + self._plan.search.total
+        """How many trials there will be at most, as far as the algorithm knows."""
+        return max(self.asked, self._asked_before + self._plan.search.total)
 
     def ask(self) -> OpenTrial | None:
         """The next trial of the algorithm; None when it has none now. What is known already is told it at once."""
@@ -101,7 +105,8 @@ class Ledger:
         """Take a report; returns why the trial is to be stopped, or None."""
         step, value = event.data["step"], event.data["value"]
         trial.reported.add(step, value)
-        return self._plan.stopper.report(trial.id, step, value) if self._plan.stopper else None
+        stopper = self._plan.stopper
+        return _reason(stopper, stopper.report(trial.id, step, value)) if stopper else None
 
     def end(self, trial: OpenTrial, result: Result) -> Trial:
         """Take the final result of a trial, and tell the algorithm and the stopper."""
@@ -192,22 +197,30 @@ class Ledger:
         """Take up an event from before the algorithm began anew: what came of trials, without a word to it."""
         trial = self.open.get(event.trial or "")
         if event.kind == "asked" and trial is None and event.trial:
-            self._opened(event.trial, Suggestion(event.data["params"], event.data.get("generation")))
+            data = event.data
+            self._opened(event.trial, Suggestion(data["params"], data.get("generation"), data.get("continues")))
         elif event.kind == "known":
             self.asked += 1
+        elif event.kind == "again" and event.trial in self.trials:
+            self._retry(event.trial, 0)
         elif trial and event.kind == "started":
             trial.repeat(event.data.get("attempt") or 0)
             trial.started = event.time
         elif trial and event.kind == "ended":
-            self._take(trial, Result.from_json(event.data))
+            result = Result.from_json(event.data)
+            if result.state is State.KILLED:  # with its driver; a later one may have run it again
+                trial.repeat(trial.spec.attempt)
+            else:
+                self._take(trial, result)
 
     def _retry(self, trial_id: str, attempt: int) -> None:
         """Open a failed trial again. The search has been told of its failure and stays with that."""
         done = self.trials.pop(trial_id)
         self.counts[done.state] -= 1
         if self.first_failure is done:
-            self.first_failure = None
-        trial = self._opened(trial_id, Suggestion(done.params, done.generation))
+            failed = (trial for trial in self.trials.values() if trial.state is State.FAILED)
+            self.first_failure = next(failed, None)
+        trial = self._opened(trial_id, Suggestion(done.params, done.generation, self._origins.get(trial_id)))
         self.asked -= 1
         trial.repeat(attempt)
         trial.told = True
@@ -269,6 +282,30 @@ def killed(trial: OpenTrial, error: str) -> Result:
     """How a trial ends that is not to go on."""
     started = trial.started or time.time()
     return Result(trial.id, State.KILLED, error=error, cause="killed", started=started, duration=time.time() - started)
+
+
+def _reason(stopper: Stopper, answer: Any) -> str | None:
+    """Why a trial is to end, from what a stopper has said; None: it goes on.
+
+    One of somebody's own may well say yes or no, for which a comparison is enough.
+
+    Raises:
+        InvalidArguments: it is neither that nor a reason.
+    """
+    if isinstance(answer, str):
+        return answer or ENDED_BY_STOPPER
+    plain = json_safe(answer)  # NumPy has truth values of its own
+    if plain is None or plain is False:
+        return None
+    if plain is True:
+        return ENDED_BY_STOPPER
+    raise InvalidArguments(
+        "stopper",
+        [
+            f"{type(stopper).__name__}.report() returned {type(answer).__name__} {answer!r:.80}; it is to return why "
+            "the trial is to end, as text, or None: it goes on. True and False will do, too"
+        ],
+    )
 
 
 def _key(params: dict[str, Any]) -> str:

@@ -221,8 +221,9 @@ class _Study:
     def _hand_out(self) -> None:
         """Give every free slot a trial, as long as there are any to give."""
         ledger = self._ledger
-        left = 0 if self._stopping or self._plan.search.done else ledger.total - ledger.asked
-        self._pool.want(len(ledger.open) + max(0, left))
+        # one slot at least for an algorithm that is not done, whatever its total: without any it is never asked again
+        left = 0 if self._stopping or self._plan.search.done else max(1, ledger.total - ledger.asked)
+        self._pool.want(len(ledger.open) + left)
         self._idle = False
         while self._pool.free and not self._stopping:
             trial = self._again.popleft() if self._again else ledger.ask()

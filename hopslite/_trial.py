@@ -193,7 +193,7 @@ def json_safe(value: Any, strict: bool = False) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [json_safe(v, strict) for v in value]
     to_list = getattr(value, "tolist", None)  # numpy scalars and arrays
-    if callable(to_list):
+    if callable(to_list) and not isinstance(value, type):
         return json_safe(to_list(), strict)
     return getattr(value, "__qualname__", None) or repr(value)
 

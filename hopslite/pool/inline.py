@@ -15,7 +15,7 @@ from .._trial import Event, Spec, json_safe
 from ..errors import InvalidArguments
 from ..runtime.capture import LOG, captured
 from ..runtime.child import warned
-from ..runtime.context import TrialContext
+from ..runtime.context import TrialContext, restored
 from ..runtime.execute import execute
 from ..runtime.job import Job
 from ..runtime.report import Reported, Reporter
@@ -39,6 +39,7 @@ class Inline:
             raise InvalidArguments("pool='inline'", problems)
         self._waiting: list[Spec] = []
         self._stop: str | None = None
+        self._problem: Exception | None = None  # of whoever is told of reports: the run's, not the trial's
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -84,9 +85,11 @@ class Inline:
             context = TrialContext(
                 self._job.run_id, spec.trial_id, directory, logdir, log, checkpoints, self._job.project
             )
-            with captured(log, tee=self._job.verbose):
+            with restored(), captured(log, tee=self._job.verbose):
                 reporter = Reporter(Reported(self._job.direction), self._sender(spec), lambda: self._stop)
                 result = execute(self._job, spec, context, reporter, self._loaded, interruptible=True)
+                if self._problem:
+                    raise self._problem
                 if result.traceback:
                     sys.stderr.write(result.traceback)
             if logdir != directory:
@@ -104,7 +107,11 @@ class Inline:
     def _sender(self, spec: Spec) -> Callable[[float, float], None]:
         def send(step: float, value: float) -> None:
             data = {"step": step, "value": value, "attempt": spec.attempt}
-            self._tell(Event("report", time.time(), spec.trial_id, data))
+            try:
+                self._tell(Event("report", time.time(), spec.trial_id, data))
+            except Exception as problem:  # noqa: BLE001 - raised here, a training function would take it for its own
+                self._problem = self._problem or problem
+                self._stop = str(problem)
 
         return send
 

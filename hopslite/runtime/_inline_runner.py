@@ -13,6 +13,7 @@ from typing import Any
 from .._trial import Spec, State, json_safe
 from .capture import GLANCE_LINES, LogTail, captured
 from .child import Place, warned
+from .context import restored
 from .execute import execute, failed
 from .job import Job
 from .link import Link
@@ -63,8 +64,7 @@ class InlineRunner:
 
     def _run(self, spec: Spec) -> None:
         self._link.send({"type": "started", "trial": spec.trial_id})
-        place, before, environment = Place(self._job, spec, self._work), os.getcwd(), dict(os.environ)
-        os.chdir(place.work.cwd)
+        place = Place(self._job, spec, self._work)
         self._stop, self._kill = None, False
         told = {"type": "report", "trial": spec.trial_id, "attempt": spec.attempt}
         reporter = Reporter(
@@ -73,7 +73,8 @@ class InlineRunner:
             lambda: self._stop_asked(spec.trial_id),
         )
         try:
-            with captured(place.log, tee=False):
+            with restored(), captured(place.log, tee=False):
+                os.chdir(place.work.cwd)
                 result = execute(self._job, spec, place.context, reporter, self._loaded)
                 if result.traceback:
                     sys.stderr.write(result.traceback)
@@ -82,11 +83,6 @@ class InlineRunner:
         except BaseException:
             place.abandon()
             raise
-        finally:
-            os.chdir(before)
-            if environment != os.environ:
-                os.environ.clear()
-                os.environ.update(environment)
         newest = None if self._job.verbose else GLANCE_LINES
         if self._job.tail and (lines := LogTail(place.log).read(True, newest)):
             self._link.send({"type": "output", "trial": spec.trial_id, "lines": lines})

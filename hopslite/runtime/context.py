@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .report import Reporter
 
-__all__ = ["TrialContext", "current", "current_reporter", "entered", "is_for_trials", "keep_for_trials"]
+__all__ = ["TrialContext", "current", "current_reporter", "entered", "is_for_trials", "keep_for_trials", "restored"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,3 +77,16 @@ def entered(context: TrialContext, reporter: Reporter | None = None) -> Iterator
     finally:
         _stack.remove(entry)
         _local.reset(token)
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Working directory and environment are afterwards as before: for a trial in a process that others use as well."""
+    cwd, environment = os.getcwd(), dict(os.environ)
+    try:
+        yield
+    finally:
+        os.chdir(cwd)
+        if environment != os.environ:
+            os.environ.clear()
+            os.environ.update(environment)

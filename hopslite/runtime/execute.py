@@ -22,7 +22,7 @@ from .inputs import mount
 from .job import Job
 from .outputs import Outputs, check_finite, keep_files, read_outputs, write_json, write_text
 from .report import Reported, Reporter
-from .values import Values, call_arguments, deserialize
+from .values import Values, call_arguments, deserialize, own
 
 __all__ = ["execute", "failed", "stopped"]
 
@@ -49,7 +49,8 @@ def execute(
     becomes a FAILED result.
 
     Args:
-        loaded: the function and its values where they are here already; otherwise they come from `job.payload`.
+        loaded: the function and its values where they are here already, for other trials as well; otherwise they come
+            from `job.payload`.
         interruptible: whether a KeyboardInterrupt is the user's, who ends the run with it, and passes through.
     """
     started = time.time()
@@ -73,6 +74,8 @@ def execute(
     try:
         fn, objects = loaded or deserialize(job.payload)
         params = Values.from_wire(spec.params, objects)
+        if loaded:
+            params = own(params)
         if not part or part.is_chief:
             write_json(os.path.join(context.directory, ".hparams.json"), json_safe(params))
         if part and part.server:

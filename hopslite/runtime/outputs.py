@@ -45,7 +45,8 @@ def read_outputs(returned: Any, optimization_key: str | None, needs_metric: bool
     """What a training function returned.
 
     Args:
-        returned: a number, or a dict whose values are numbers, text, or names of files that it wrote.
+        returned: a number, which is the metric whatever its key, or a dict whose values are numbers, text, or names of
+            files that it wrote.
         optimization_key: the key of the metric in a dict; with HopsML's default "metric", a dict with a single
             numeric value needs no key.
         needs_metric: searches need one; `launch` takes anything.
@@ -53,13 +54,18 @@ def read_outputs(returned: Any, optimization_key: str | None, needs_metric: bool
     Raises:
         ReturnValueError: no metric can be taken from it; the message names what was returned and what to return.
     """
-    values = dict(returned) if isinstance(returned, dict) else {"metric": returned}
+    values = dict(returned) if isinstance(returned, dict) else {_name(returned, optimization_key): returned}
     values = {str(name): value for name, value in values.items()}
     numbers = {name: found for name, value in values.items() if (found := number(value)) is not None}
     metric = _metric(returned, values, numbers, optimization_key, needs_metric)
     files = {name: os.fspath(v) for name, v in values.items() if isinstance(v, (str, os.PathLike)) and _is_file(v)}
     plain = {n: numbers[n] if n in numbers else json_safe(_unwrap(v)) for n, v in values.items()}
     return Outputs(metric, plain, files)
+
+
+def _name(returned: Any, key: str | None) -> str:
+    """What a value that is no dict is recorded as: a number by the metric's name, all else as HopsML did."""
+    return key if key is not None and number(returned) is not None else "metric"
 
 
 def _metric(

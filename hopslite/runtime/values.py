@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import pickle
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +12,7 @@ import cloudpickle
 
 from ..errors import NotSerializable
 
-__all__ = ["REPORTER", "Values", "call_arguments", "deserialize", "serialize"]
+__all__ = ["REPORTER", "Values", "call_arguments", "deserialize", "own", "serialize"]
 
 REPORTER = "reporter"  # the argument that every training function may have
 _KEY = "$object"
@@ -32,11 +33,35 @@ class Values:
                 self.objects.append(value)
 
     def to_wire(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        return {k: {_KEY: self._index[id(v)]} if id(v) in self._index else v for k, v in params.items()}
+        return {k: {_KEY: self._index[id(v)]} if id(v) in self._index else _plain(v) for k, v in params.items()}
 
     @staticmethod
     def from_wire(params: Mapping[str, Any], objects: list[Any]) -> dict[str, Any]:
         return {k: objects[v[_KEY]] if isinstance(v, dict) and _KEY in v else v for k, v in params.items()}
+
+
+def _plain(value: Any) -> Any:
+    """With Python's numbers in place of NumPy's, which JSON does not know: an algorithm may well suggest such."""
+    if type(value) is dict:
+        return {k: _plain(v) for k, v in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    is_scalar = getattr(value, "shape", None) == () and not isinstance(value, type)
+    return value.item() if is_scalar and callable(getattr(value, "item", None)) else value
+
+
+def own(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies of the values, so that a trial that changes what it was given changes nobody else's."""
+    return {name: _copy(value) for name, value in params.items()}
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, (str, int, float, type(None))):
+        return value
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # noqa: BLE001 - there are things that cannot be copied, and each has errors of its own
+        return value
 
 
 def _is_exact_json(value: Any) -> bool:

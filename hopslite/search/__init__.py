@@ -37,7 +37,10 @@ class Search(Protocol):
 
     @property
     def total(self) -> int:
-        """How many trials it will suggest at most (an estimate may shrink, for the progress bar)."""
+        """How many trials it will suggest at most: for the progress bar, and for how many slots are taken.
+
+        An estimate will do. What ends the search is `done`, not this.
+        """
 
     @property
     def done(self) -> bool:

@@ -38,7 +38,7 @@ class Stopper(Protocol):
         """A running trial has reported `value`, which may be NaN or infinite; steps grow from report to report.
 
         Returns:
-            Why the trial is to end, or None: it goes on.
+            Why the trial is to end, or None: it goes on. True and False are taken as well, for no reason and for None.
         """
 
     def ended(self, result: Result) -> None:

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pytest
 from observe import Lines
 
-from hopslite import experiment, tensorboard
+import hopslite
+from hopslite import experiment, space, tensorboard
 from hopslite._trial import Event, Spec
 from hopslite.errors import RunInterrupted, TrialFailed
 from hopslite.pool import Resources
 from hopslite.pool.inline import Inline
+from hopslite.search import Suggestion
 from hopslite.store import JournalReader, RunDir
 
 HERE: dict[str, Any] = {"pool": "inline", "display": False}
@@ -44,6 +47,54 @@ def test_a_grid_search_unpacks_as_hopsml_did(project: str) -> None:
     assert [t.params for t in run.trials] == [{"x": x, "y": y} for x in (1, 2) for y in (3, 4)]
 
 
+@pytest.mark.parametrize("returns", [True, False])
+def test_a_number_is_the_metric_whatever_its_key(project: str, returns: bool) -> None:
+    def train(x: int) -> int | None:
+        hopslite.report(x)
+        return x if returns else None
+
+    logdir, params, outputs = experiment.grid_search(train, {"x": [1, 2]}, optimization_key="accuracy", **HERE)
+    assert params == {"x": 2}
+    assert outputs["accuracy"] == 2
+    assert float(Path(logdir, ".metric").read_text()) == 2
+
+
+def test_a_trial_that_changes_its_arguments_changes_nothing_else(project: str) -> None:
+    def train(layers: Any, again: int) -> float:
+        layers.append(10) if isinstance(layers, list) else layers[1].append(10)
+        return len(layers) if isinstance(layers, list) else len(layers[1])
+
+    choices: dict[str, Any] = {"layers": [[1, 2], (1, [2])], "again": [0, 1]}
+    run = experiment.grid_search(train, choices, **HERE)
+    assert [trial.metric for trial in run.trials] == [3, 3, 2, 2]
+    assert [trial.params["layers"] for trial in run.trials] == [[1, 2], [1, 2], (1, [2]), (1, [2])]
+    assert choices == {"layers": [[1, 2], (1, [2])], "again": [0, 1]}
+    asked = [e.data["params"]["layers"] for e in JournalReader(RunDir(run.logdir)).new() if e.kind == "asked"]
+    assert asked == [[1, 2], [1, 2], [1, [2]], [1, [2]]]
+
+
+def test_what_cannot_be_copied_is_given_as_it_is(project: str) -> None:
+    class Single:
+        def __deepcopy__(self, memo: Any) -> Any:
+            raise TypeError("there is one")
+
+    def train(x: Any) -> float:
+        return isinstance(x, Single) * 1.0
+
+    assert experiment.grid_search(train, {"x": [Single()]}, **HERE).best_metric == 1
+
+
+def test_classes_with_tolist_are_values_like_others(project: str) -> None:
+    def train(dtype: Any) -> float:
+        return float(np.finfo(dtype).bits) if dtype is not np.ndarray else 0.0
+
+    run = experiment.grid_search(train, {"dtype": [np.float32, np.float64, np.ndarray]}, **HERE)
+    assert run.best_params == {"dtype": np.float64}
+    assert json.loads(Path(run.best_logdir, ".hparams.json").read_text()) == {"dtype": "float64"}
+    asked = [e.data["params"] for e in JournalReader(RunDir(run.logdir)).new() if e.kind == "asked"]
+    assert asked == [{"dtype": "float32"}, {"dtype": "float64"}, {"dtype": "ndarray"}]
+
+
 def test_trials_run_in_this_very_process_and_thread(project: str) -> None:
     def where() -> dict[str, Any]:
         return {"pid": os.getpid(), "thread": threading.get_ident()}
@@ -53,9 +104,13 @@ def test_trials_run_in_this_very_process_and_thread(project: str) -> None:
 
 
 def test_nothing_of_the_process_is_changed(project: str, tmp_path: Path) -> None:
-    def untidy(x: int) -> int:
+    def untidy(x: int) -> dict[str, Any]:
         sys.stdout.write("to the log\n")
-        return x
+        seen = [os.getcwd(), os.environ.get("HOPSLITE_TEST_LEAK"), "HOME" in os.environ]
+        os.chdir(tmp_path)
+        os.environ["HOPSLITE_TEST_LEAK"] = "1"
+        os.environ.pop("HOME", None)
+        return {"metric": x, "seen": seen}
 
     def look() -> dict[str, Any]:
         return {
@@ -69,8 +124,9 @@ def test_nothing_of_the_process_is_changed(project: str, tmp_path: Path) -> None
         }
 
     before = look()
-    experiment.grid_search(untidy, {"x": [1, 2]}, **HERE)
+    run = experiment.grid_search(untidy, {"x": [1, 2]}, **HERE)
     assert look() == before
+    assert [(t.outputs or {})["seen"] for t in run.trials] == [[os.getcwd(), None, "HOME" in os.environ]] * 2
 
 
 def test_one_bad_trial_does_not_end_the_search(project: str) -> None:
@@ -304,6 +360,68 @@ class LosesItsSlot(Inline):
         assert self.waits < 100, "the run does not end"
         self.gone = False
         return super().wait(timeout)
+
+
+class Wary(Inline):
+    """A pool that has as many slots as are wanted of it, one at most, and passes on what JSON can carry."""
+
+    wanted = 0
+
+    def want(self, slots: int) -> None:
+        self.wanted = slots
+
+    @property
+    def free(self) -> int:
+        return min(super().free, self.wanted)
+
+    def submit(self, spec: Spec) -> bool:
+        return super().submit(Spec(**json.loads(json.dumps(spec.to_json()))))
+
+    def wait(self, timeout: float) -> Sequence[Event]:
+        assert self._waiting or not timeout, "the driver waits for a slot that it has not asked for"
+        return super().wait(timeout)
+
+
+class Counting:
+    """An algorithm of one's own that expects fewer trials than it suggests, and suggests NumPy's numbers."""
+
+    total = 2
+
+    def __init__(self, space: Any, **options: Any) -> None:
+        self._suggested = 0
+
+    @property
+    def done(self) -> bool:
+        return self._suggested == 5
+
+    def ask(self, trial_id: str) -> Suggestion | None:
+        if self.done:
+            return None
+        self._suggested += 1
+        return Suggestion(
+            {"x": np.float32(self._suggested), "n": np.int64(3), "shape": [np.int32(1), (np.bool_(True),)]}
+        )
+
+    def adopt(self, trial_id: str, params: dict[str, Any]) -> Suggestion | None:
+        return self.ask(trial_id)
+
+    def tell(self, result: Any) -> None: ...
+
+    def notes(self) -> list[str]:
+        return []
+
+
+def test_an_algorithm_whose_total_is_too_small_comes_to_its_end(project: str) -> None:
+    def train(x: Any, n: Any, shape: Any) -> dict[str, Any]:
+        return {"metric": x, "types": [type(value).__name__ for value in (x, n, shape[0], shape[1][0])]}
+
+    display = Lines()
+    bounds: dict[str, Any] = {"x": [0.0, 9.0], "n": [1, 4], "shape": space.choice([1, 2])}
+    run = experiment.search(train, bounds, Counting, pool=Wary(Resources()), display=display)
+    assert [trial.metric for trial in run.trials] == [1, 2, 3, 4, 5]
+    assert run.best_outputs is not None
+    assert run.best_outputs["types"] == ["float", "int", "int", "bool"]
+    assert all(status.total >= status.done for status in display.statuses)
 
 
 def test_a_trial_that_found_no_slot_is_run_later(project: str) -> None:

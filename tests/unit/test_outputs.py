@@ -88,6 +88,17 @@ def test_a_key_that_was_given_must_be_there() -> None:
         read_outputs({"note": "fine", "accuracy": 0.9}, "note", needs_metric=True)
 
 
+@pytest.mark.parametrize("needs_metric", [True, False])
+def test_a_number_is_the_metric_whatever_its_key(needs_metric: bool) -> None:
+    outputs = read_outputs(np.float32(0.5), "accuracy", needs_metric)
+    assert (outputs.metric, outputs.values) == (0.5, {"accuracy": 0.5})
+    if needs_metric:
+        with pytest.raises(ReturnValueError, match="returned str 'text'"):
+            read_outputs("text", "accuracy", needs_metric)
+    else:
+        assert read_outputs("text", "accuracy", needs_metric).values == {"metric": "text"}
+
+
 def test_an_empty_dict_is_refused_in_searches() -> None:
     with pytest.raises(ReturnValueError, match="empty"):
         read_outputs({}, "metric", needs_metric=True)

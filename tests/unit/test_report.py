@@ -232,6 +232,53 @@ def test_a_stopper_without_reports_says_once_how_to_report(capsys: pytest.Captur
     assert (shown.out + shown.err).count("hopslite.report(value, step)") == 1
 
 
+class Says:
+    """A stopper of one's own that answers every report the same."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def begin(self, direction: Any) -> None: ...
+
+    def started(self, trial_id: str) -> None: ...
+
+    def report(self, trial_id: str, step: float, value: float) -> Any:
+        return self.answer
+
+    def ended(self, result: Any) -> None: ...
+
+
+def reports_once(x: float) -> float:
+    hopslite.report(x)
+    return x
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (None, None),
+        (False, None),
+        (np.bool_(False), None),
+        (True, "the stopper has ended it"),
+        (np.bool_(True), "the stopper has ended it"),
+        ("", "the stopper has ended it"),
+        ("too slow", "too slow"),
+    ],
+)
+def test_a_stopper_may_answer_yes_or_no(answer: Any, why: str | None) -> None:
+    options: dict[str, Any] = {"stopper": Says(answer), "pool": "inline", "display": False}
+    (trial,) = experiment.grid_search(reports_once, {"x": [1.0]}, **options).trials
+    assert (trial.state, trial.error) == ("STOPPED" if why else "FINISHED", why)
+
+
+@pytest.mark.parametrize("answer", [3, 0.0, ["why"], b"why"])
+def test_a_stopper_that_answers_something_else_ends_the_run_with_one_error(answer: Any) -> None:
+    options: dict[str, Any] = {"stopper": Says(answer), "pool": "inline", "display": False}
+    with pytest.raises(InvalidArguments, match=r"stopper: Says.report\(\) returned") as error:
+        experiment.grid_search(reports_once, {"x": [1.0, 2.0]}, **options)
+    assert repr(answer) in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [

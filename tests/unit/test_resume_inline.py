@@ -153,6 +153,25 @@ def test_failed_trials_are_run_again_only_on_demand(tmp_path: Path) -> None:
     ]
 
 
+def test_a_failed_trial_that_was_promoted_still_has_the_checkpoints_it_goes_on_from(tmp_path: Path) -> None:
+    flag = tmp_path / "mended"
+
+    def train(x: float, n: int, budget: float) -> float:
+        file = Path(experiment.checkpoint_dir()) / "trained"
+        before = float(file.read_text()) if file.exists() else 0.0
+        if budget > 1 and not flag.exists():
+            raise ValueError("not yet")
+        file.write_text(str(budget))
+        return before
+
+    run = search(train, algorithm="asha")
+    failed = [trial for trial in run.trials if trial.state == "FAILED"]
+    assert failed
+    flag.touch()
+    again = experiment.resume(run.run_id, retry_failed=True, pool="inline", display=False)
+    assert {again.trials[int(trial.id)].metric for trial in failed} == {1.0}
+
+
 def test_a_run_whose_trials_all_failed_can_be_taken_up_when_the_cause_is_gone(tmp_path: Path) -> None:
     def train(x: float, n: int) -> float:
         return float((tmp_path / "data").read_text())
@@ -202,6 +221,38 @@ def test_by_force_a_grid_grows_and_runs_only_what_is_new(tmp_path: Path) -> None
     more = experiment.grid_search(train, {"x": [0.0, 1.0, 2.0], "n": [1, 2]}, resume=run.run_id, force=True, **options)
     assert calls(ran) == Counter([f"{x} {n}" for x in (0.0, 1.0, 2.0) for n in (1, 2)])
     assert more.best_params == {"x": 2.0, "n": 2}
+
+
+def test_by_force_a_grid_grows_and_keeps_what_an_earlier_resume_found(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+
+    def train(x: int) -> float:
+        with open(ran, "a", encoding="utf-8") as file:
+            file.write(f"{x}\n")
+        if x == 2 and calls(ran)["2"] == 1:
+            raise KeyboardInterrupt
+        if x == 3 and calls(ran)["3"] == 1:
+            raise ValueError("no threes at first")
+        if x == 4:
+            raise ValueError("no fours")
+        return x
+
+    options: dict[str, Any] = {"name": "g", "pool": "inline", "display": False}
+    with pytest.raises(RunInterrupted) as stopped:
+        experiment.grid_search(train, {"x": [1, 2, 3, 4]}, **options)
+    run_id = stopped.value.run_id
+    experiment.resume(run_id, pool="inline", display=False)
+    experiment.resume(run_id, retry_failed=True, pool="inline", display=False)
+    before = calls(ran)
+    assert before == Counter({"1": 1, "2": 2, "3": 2, "4": 2})
+    larger: dict[str, Any] = {"x": [0, 1, 2, 3]}
+    more = experiment.grid_search(train, larger, resume=run_id, force=True, **options)
+    assert calls(ran) - before == Counter({"0": 1})
+    assert more.counts == {"FINISHED": 4, "FAILED": 1}
+    assert more.best_params == {"x": 3}
+    after = experiment.resume(run_id, pool="inline", display=False)
+    assert [(t.id, t.state, t.metric) for t in after.trials] == [(t.id, t.state, t.metric) for t in more.trials]
+    assert calls(ran) - before == Counter({"0": 1})
 
 
 def test_a_random_search_can_be_made_longer(tmp_path: Path) -> None:
