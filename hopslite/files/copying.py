@@ -50,13 +50,16 @@ def file_to_read(path: str, project: str | None = None) -> str:
 
 @contextlib.contextmanager
 def write_whole(path: str) -> Iterator[str]:
-    """A local path to write to; what is there in the end replaces the file, and nothing does after an error."""
+    """A local path to write to; what is there in the end replaces the file, and nothing does after an error.
+
+    A directory may be written there, too. None is replaced: what else it holds would be lost without a word.
+    """
     place = resolve(path)
     _refuse_folder(place)
     with tempfile.TemporaryDirectory(prefix="hopslite-") as folder:
         local = os.path.join(folder, place.name)
         yield local
-        _upload(place, local)
+        _put(local, place, True)
 
 
 def _upload(place: Place, local: str) -> None:
@@ -66,7 +69,7 @@ def _upload(place: Place, local: str) -> None:
 def _refuse_folder(place: Place) -> None:
     found = found_at(place)
     if found is not None and found.is_folder:
-        raise AlreadyThere(f"{place.url} is a directory; delete it first, or choose another name for the file")
+        raise AlreadyThere(f"{place.url} is a directory; delete it first, or choose another name")
 
 
 def to_local(place: Place, local_path: str, overwrite: bool) -> str:
