@@ -19,10 +19,11 @@ import pytest
 from observe import eventually
 
 from hopslite import hdfs
+from hopslite.config import Settings
 from hopslite.errors import InvalidArguments, StoreError
 from hopslite.files import copying, localize
 from hopslite.runtime.context import TrialContext, entered
-from hopslite.store import transfer
+from hopslite.store import Project, transfer
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +143,24 @@ class TestPaths:
         monkeypatch.setenv("HOPSLITE_PROJECT", url)
         with pytest.raises(InvalidArguments, match="has no other projects beside it"):
             hdfs.project_path("other")
+
+    @pytest.mark.parametrize("where", ["variable", "file"])
+    def test_a_project_at_home_is_the_one_that_runs_have(
+        self, where: str, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.delenv("HOPSLITE_PROJECT", raising=False)
+        if where == "variable":
+            monkeypatch.setenv("HOPSLITE_PROJECT", "~/digits")
+        else:
+            (here / "hopslite.toml").write_text('project = "~/digits"')
+        assert hdfs.project_path() == f"{tmp_path}/digits/"
+        assert Settings.load().project == Project(Settings.load().project).url == f"{tmp_path}/digits"
+        assert Settings.load(project="~/other").project == f"{tmp_path}/other"
+        hdfs.dump("x", "Resources/x")
+        assert (tmp_path / "digits" / "Resources" / "x").read_text() == "x"
+        assert not (here / "~").exists()
+        assert Settings.load(project="s3://bucket/~").project == "s3://bucket/~"
 
     def test_an_unknown_kind_of_store_is_told(self, store: str) -> None:
         with pytest.raises(OSError, match="nosuch"):
