@@ -25,7 +25,7 @@ from .install import (
     renames,
 )
 from .listing import list_place
-from .paths import FOLDERS, Place, resolve
+from .paths import Place, resolve
 
 __all__ = [
     "copy",
@@ -55,7 +55,7 @@ def write_whole(path: str) -> Iterator[str]:
     A directory may be written there, too. None is replaced: what else it holds would be lost without a word.
     """
     place = resolve(path)
-    _refuse_folder(place)
+    _check_may_be_file(place)
     with tempfile.TemporaryDirectory(prefix="hopslite-") as folder:
         local = os.path.join(folder, place.name)
         yield local
@@ -66,7 +66,8 @@ def _upload(place: Place, local: str) -> None:
     upload_files(place.fs, [(local, place.path)])
 
 
-def _refuse_folder(place: Place) -> None:
+def _check_may_be_file(place: Place) -> None:
+    place.check_may_be_file()
     found = found_at(place)
     if found is not None and found.is_folder:
         raise AlreadyThere(f"{place.url} is a directory; delete it first, or choose another name")
@@ -151,7 +152,7 @@ def _put(local: str, target: Place, overwrite: bool) -> None:
         files, folders = local_tree(local)
         install(target, files, lambda root: put_tree(target.fs, files, folders, root))
     else:
-        _refuse_folder(target)
+        _check_may_be_file(target)
         _upload(target, local)
 
 
@@ -173,7 +174,7 @@ def copy(source: Place, place: Place, overwrite: bool) -> None:
         tree = list_tree(source.fs, source.path)
         install(target, tree.files, lambda root: copy_tree(source.fs, tree, root))
     else:
-        _refuse_folder(target)
+        _check_may_be_file(target)
         make_parents(target)
         copy_file(source.fs, source.path, target.path)
 
@@ -187,6 +188,8 @@ def move_to(source: Place, place: Place, into: bool) -> None:
     _check_free(target, False)
     if found.is_folder and f"{target.url}/".startswith(f"{source.url}/"):
         raise InvalidArguments("move", [f"{source.url} cannot be moved into itself: {target.url}"])
+    if not found.is_folder:
+        target.check_may_be_file()
     if source.fs is target.fs and renames(source):
         make_parents(target)
         with told(source.fs, source.path):
@@ -217,12 +220,15 @@ def remove(place: Place, recursive: bool) -> None:
 
 
 def _target(place: Place, name: str, into: bool = False) -> Place:
-    """Where something of this name goes: into a directory, otherwise to the place itself."""
-    found = found_at(place)
-    if into or (found is not None and found.is_folder):
+    """Where something of this name goes: into a directory, otherwise to the place itself.
+
+    The project and its own folders are directories before anything is in them.
+    """
+    if into or place.is_project:
         return place / name
-    is_known = place.parent().url == resolve("").url and place.name in FOLDERS
-    return place / name if found is None and is_known else place
+    found = found_at(place)
+    is_folder = place.is_known_folder if found is None else found.is_folder
+    return place / name if is_folder else place
 
 
 def _check_free(target: Place, overwrite: bool) -> None:

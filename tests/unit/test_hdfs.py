@@ -578,6 +578,36 @@ class TestToStore:
         with pytest.raises(FileNotFoundError, match=r"no local file or directory .*/nothing"):
             hdfs.copy_to_hdfs("nothing", "Resources")
 
+    def test_a_project_that_is_not_there_yet_is_a_directory(self, store: str, here: Path) -> None:
+        (here / "x").write_text("one")
+        other = f"{store.rpartition('/')[0]}/other"
+        for write in (
+            lambda: hdfs.dump("x", ""),
+            lambda: hdfs.dump("x", store),
+            lambda: hdfs.dump("x", store.rpartition("/")[0]),
+            lambda: hdfs.open_file("", flags="a"),
+            lambda: hdfs.open_file("", project="other", flags="w"),
+            lambda: copying.write_whole("").__enter__(),
+            lambda: hdfs.copy_to_hdfs("x", store.rpartition("/")[0], overwrite=True),
+        ):
+            with pytest.raises(IsADirectoryError, match=r"the project.*cannot be a file; name a file in it"):
+                write()
+        assert hdfs.copy_to_hdfs("x", "") == f"{store}/x"
+        assert hdfs.copy_to_hdfs("x", store, overwrite=True) == f"{store}/x"
+        assert hdfs.copy_to_hdfs("x", "", project="other") == f"{other}/x"
+        assert hdfs.copy_to_hdfs("x", "Models", project="other") == f"{other}/Models/x"
+        assert hdfs.load("x") == b"one"
+        hdfs.rmr("x")
+        hdfs.cp(f"{other}/x", "")
+        assert hdfs.load("x") == b"one"
+        hdfs.rmr("x")
+        if store.startswith("/"):
+            Path(store).rmdir()
+        with pytest.raises(OSError, match="cannot be a file|is there already"):
+            hdfs.rename(f"{other}/x", "")
+        hdfs.move(f"{other}/x", "")
+        assert hdfs.ls() == [f"{store}/x"]
+
     def test_a_directory(self, store: str, here: Path) -> None:
         for name in ("d/x", "d/deep/y", "d/a b=%é"):
             (here / name).parent.mkdir(parents=True, exist_ok=True)
