@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ..errors import InvalidArguments, StoreError
 from ..runtime.context import current
 from ..store._entry import remove_tree
-from ..store._found import AlreadyThere, Found, NotThere, Tree, list_tree, look, told
+from ..store._found import AlreadyThere, Found, NotThere, Tree, is_broken_link, list_tree, look, told
 from ..store.cache import fetch_from, link
 from ..store.filesystems import is_local
 from ..store.manifest import local_tree
@@ -150,6 +150,9 @@ def _put(local: str, target: Place, overwrite: bool) -> None:
     _check_free(target, overwrite)
     if os.path.isdir(local):
         files, folders = local_tree(local)
+        for path in files.values():
+            if is_broken_link(path):
+                raise NotThere(f"{path} is a broken link: there is nothing where it leads; remove it")
         install(target, files, lambda root: put_tree(target.fs, files, folders, root))
     else:
         _check_may_be_file(target)

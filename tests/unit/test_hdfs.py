@@ -650,9 +650,59 @@ class TestToStore:
         hdfs.dump("old", "Resources/d/x")
         (here / "d").mkdir()
         (here / "d" / "y").symlink_to("nowhere")
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(FileNotFoundError, match=f"{here}/d/y is a broken link"):
             hdfs.copy_to_hdfs("d", "Resources", overwrite=True)
         assert hdfs.ls("Resources", recursive=True) == [f"{store}/Resources/d", f"{store}/Resources/d/x"]
+
+
+class TestLinks:
+    """In a project on this machine."""
+
+    @pytest.fixture(autouse=True)
+    def linked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """`Resources/d`: a file, links to a file and to a directory outside, and one to itself."""
+        monkeypatch.setenv("HOPSLITE_PROJECT", str(tmp_path / "project"))
+        (tmp_path / "outside").mkdir()
+        (tmp_path / "outside" / "f").write_text("far")
+        folder = tmp_path / "project" / "Resources" / "d"
+        folder.mkdir(parents=True)
+        (folder / "x").write_text("here")
+        (folder / "file").symlink_to(tmp_path / "outside" / "f")
+        (folder / "folder").symlink_to(tmp_path / "outside")
+        (folder / "loop").symlink_to(folder)
+        return folder
+
+    def test_they_are_followed(self, linked: Path, here: Path) -> None:
+        expected = {"x": "here", "file": "far", "folder/f": "far"}
+        copied = Path(hdfs.copy_to_local("Resources/d"))
+        hdfs.cp("Resources/d", "Resources/e")
+        for root in (copied, linked.parent / "e"):
+            assert {str(p.relative_to(root)): p.read_text() for p in root.rglob("*") if p.is_file()} == expected
+            assert not [p for p in root.rglob("*") if p.is_symlink()]
+        facts = {Path(each["name"]).name: (each["kind"], each["size"]) for each in hdfs.lsl("Resources/d")}
+        assert (facts["file"], facts["folder"][0]) == (("file", 3), "directory")
+        assert hdfs.glob("Resources/d/*/f") == [f"{linked}/folder/f"]
+        assert hdfs.glob("Resources/d/**/f") == [f"{linked}/folder/f"]
+        assert f"{linked}/folder/f" in hdfs.ls("Resources/d", recursive=True)
+        assert [Path(path).read_text() for path in hdfs.localize("Resources/d/*/f")] == ["far"]
+
+    def test_a_broken_one_is_named(self, linked: Path, here: Path) -> None:
+        (linked / "broken").symlink_to("nowhere")
+        assert f"{linked}/broken" in hdfs.ls("Resources/d")
+        assert f"{linked}/broken" in hdfs.ls("Resources/d", recursive=True)
+        assert not hdfs.exists("Resources/d/broken")
+        for call in (
+            lambda: hdfs.copy_to_local("Resources/d"),
+            lambda: hdfs.cp("Resources/d", "Resources/e"),
+            lambda: hdfs.load("Resources/d/broken"),
+            lambda: hdfs.copy_to_local("Resources/d/broken"),
+        ):
+            with pytest.raises(FileNotFoundError, match=f"{linked}/broken (is a broken link|does not exist)"):
+                call()
+        assert not (here / "d").exists()
+        assert not hdfs.exists("Resources/e")
+        hdfs.delete("Resources/d/folder", recursive=True)
+        assert (linked.parent.parent.parent / "outside" / "f").exists(), "what a link leads to was deleted"
 
 
 class TestModules:
