@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import pickle
 import shutil
 import stat as modes
 import subprocess
@@ -829,10 +830,57 @@ class TestLocalize:
         del files
         assert not os.path.exists(folder)
 
+    def test_another_process_gets_it_by_pickle(self, store: str, parts: list[bytes]) -> None:
+        for keep in (None, 2):
+            files = hdfs.localize("Resources/*.tfrecords", ahead=1, keep=keep)
+            assert Path(files[0]).read_bytes() == parts[0]
+            again = pickle.loads(pickle.dumps(files))
+            assert again._folder is None or again._folder != files._folder
+            assert [Path(path).read_bytes() for path in again] == parts
+
     @pytest.mark.parametrize("options", [{"ahead": -1}, {"ahead": 1.5}, {"keep": 0}, {"keep": True}])
     def test_bad_options_are_told(self, store: str, parts: list[bytes], options: dict[str, Any]) -> None:
         with pytest.raises(InvalidArguments, match="give a whole number"):
             hdfs.localize("Resources/*.tfrecords", **options)
+
+
+WORKERS = """
+import multiprocessing, os
+from hopslite import hdfs
+
+def work(found, told):
+    open(found[1]).read()
+    told.put(found._folder)
+
+hdfs.dump("0", "Resources/part-0")
+hdfs.dump("1", "Resources/part-1")
+found = hdfs.localize("Resources/part-*", keep=2)
+for method in ("fork", "spawn") if __name__ == "__main__" else ():
+    context = multiprocessing.get_context(method)
+    told = context.Queue()
+    worker = context.Process(target=work, args=(found, told))
+    worker.start()
+    folder = told.get(timeout=60)
+    worker.join(60)
+    assert worker.exitcode == 0
+    assert folder != found._folder and not os.path.exists(folder), method
+assert os.path.isdir(found._folder)
+if __name__ == "__main__":
+    print(found._folder)
+"""
+
+
+def test_processes_that_load_data_leave_nothing(here: Path) -> None:
+    (here / "workers.py").write_text(WORKERS)
+    ran = subprocess.run(
+        [sys.executable, "workers.py"],
+        env={**os.environ, "HOPSLITE_PROJECT": "memory://project"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert not os.path.exists(ran.stdout.strip())
 
 
 FORKS = """
