@@ -22,7 +22,7 @@ from observe import eventually
 from hopslite import hdfs
 from hopslite.config import Settings
 from hopslite.errors import InvalidArguments, StoreError
-from hopslite.files import copying, localize
+from hopslite.files import copying, localize, modules
 from hopslite.runtime.context import TrialContext, entered
 from hopslite.store import Project, transfer
 
@@ -734,6 +734,24 @@ class TestModules:
         path = hdfs.add_module("Resources/some_module.ipynb")
         assert path == f"{here}/localized_deps/some_module.py"
         assert importlib.import_module("some_module").value == 3
+
+    @pytest.mark.parametrize(
+        ("cell", "expected"),
+        [
+            ("msg = (\n 'loss %f'\n    % 0.5\n)", "loss 0.500000"),
+            ("%time x\nmsg = (\n 'loss %f'\n    % 0.5\n)", "loss 0.500000"),
+            ("!ls\nmsg = 'a(' # it's (\n?len\nmsg += \\\n  'b'", "a(b"),
+            ('len?\nmsg = """\n%time\n!ls\nlen?\n"""', "\n%time\n!ls\nlen?\n"),
+            ("msg = 1\nmsg.real??  # what\nfiles = !ls\na.b, c = %time 3\nos.*dir*?", 1),
+            ("!pip install a \\\n  b\nmsg = 7 \\\n    % 4", 3),
+            ("if True:\n    !ls\n    msg = r'\\'' ' '  # why?\n%ls", "\\' "),
+            ("msg = '%d' % 3\nwhat = msg == 'x?'  # len?\n%ls\nmsg != '!'", "3"),
+        ],
+    )
+    def test_what_only_a_notebook_can_do_is_left_out(self, cell: str, expected: Any) -> None:
+        names: dict[str, Any] = {}
+        exec(modules._code(cell), names)
+        assert names["msg"] == expected
 
     def test_bad_input(self, store: str) -> None:
         hdfs.dump("not json", "x.ipynb")
