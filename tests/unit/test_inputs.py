@@ -176,8 +176,8 @@ def test_a_signed_url_is_not_kept_with_the_run_and_given_again(home: Project, tm
         options: dict[str, Any] = {"project": home.url, "pool": "inline", "display": False}
         with pytest.raises(ResumeError, match=r"give them again, with inputs= and 'train': http.*/x\.tar\.gz\?…"):
             experiment.resume(run_id, **options)
-        with pytest.raises(InvalidArguments, match="the input 'train' is another: .*, now .*two.txt"):
-            home.write_bytes("Resources/two.txt", b"two")
+        home.write_bytes("Resources/two.txt", b"two")
+        with pytest.raises(InvalidArguments, match=r"the input 'train' is another: .*, now .*two.txt"):
             experiment.resume(run_id, inputs={"train": "Resources/two.txt"}, **options)
         done = experiment.resume(run_id, inputs={"train": url.replace("ge", "ganz-ge")}, **options)
         assert [trial.metric for trial in done.trials] == [1, 2]
