@@ -53,5 +53,5 @@ def _find(project: Project, name: str, url: str) -> Input:
     found, tree, fingerprint = identify(fs, path)
     if tree is not None and not tree.files:
         raise StoreError(f"{without_credentials(where)} is an empty directory")
-    is_archive = path.lower().endswith(ARCHIVES)
+    is_archive = without_credentials(path).lower().endswith(ARCHIVES)
     return Input(name, where, "directory" if found.is_folder else "archive" if is_archive else "file", fingerprint)

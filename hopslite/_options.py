@@ -94,6 +94,7 @@ class ResumeOptions(TypedDict, total=False):
     timeout: float | None
     max_failures: int | None
     max_retries: int
+    inputs: Mapping[str, str] | None
     pool: Any
     spark: Any
     tracking_uri: str | None

@@ -27,6 +27,7 @@ from .config import Settings
 from .result import Run
 from .runtime.inputs import recorded
 from .store import JournalWriter, Project, save_snapshot
+from .store.filesystems import without_credentials
 from .store.sessions import claim
 
 __all__ = ["Recorder"]
@@ -210,7 +211,7 @@ class Recorder:
         uri = self._settings.tracking_uri
         if uri is None:
             return self._command("ui") if self._project.is_local else None
-        uri = track.without_credentials(uri)
+        uri = without_credentials(uri)
         return uri if uri.startswith("http") else f"{_program('mlflow')} ui --backend-store-uri {uri}"
 
     def _command(self, *words: str) -> str:

@@ -15,6 +15,7 @@ from ._plan import Plan
 from .errors import ResumeError
 from .runtime.inputs import Input, recorded
 from .store import Project, RunDir, repair
+from .store.filesystems import without_credentials
 from .store.sessions import Session, claim
 
 __all__ = ["Resumption", "stored_plan", "take_up", "to_store"]
@@ -86,26 +87,43 @@ def take_up(project: Project, run_id: str, retry_failed: bool, tell: Callable[[s
 
 
 def to_store(plan: Plan) -> bytes:
-    """Everything that a later driver needs of the call; the function apart, so that another one can take its place."""
-    rest = cloudpickle.dumps(dataclasses.replace(plan, train_fn=_no_function))
-    return pickle.dumps((rest, cloudpickle.dumps(plan.train_fn)))
+    """Everything that a later driver needs of the call; the function apart, so that another one can take its place.
+
+    Of the inputs' URLs what may be secret is left out; their names say which these are.
+    """
+    inputs = tuple(dataclasses.replace(each, url=without_credentials(each.url)) for each in plan.inputs)
+    cut = [each.name for each, kept in zip(plan.inputs, inputs, strict=True) if each != kept]
+    rest = cloudpickle.dumps(dataclasses.replace(plan, train_fn=_no_function, inputs=inputs))
+    return pickle.dumps((rest, cloudpickle.dumps(plan.train_fn), cut))
 
 
-def stored_plan(run: RunDir, train_fn: Callable[..., Any] | None) -> Plan:
+def stored_plan(run: RunDir, train_fn: Callable[..., Any] | None, inputs: Sequence[Input]) -> Plan:
     """The plan that `to_store` kept, with its function or another one.
 
+    Args:
+        inputs: those that are given again; they take the place of the plan's.
+
     Raises:
-        ResumeError: it cannot be read here.
+        ResumeError: it cannot be read here, or an input has to be given again.
     """
     try:
-        rest, function = pickle.loads(run.read_bytes(PLAN))
+        rest, function, *cut = pickle.loads(run.read_bytes(PLAN))
         plan: Plan = pickle.loads(rest)
-        return dataclasses.replace(plan, train_fn=train_fn or pickle.loads(function))
+        plan = dataclasses.replace(plan, train_fn=train_fn or pickle.loads(function))
     except Exception as error:  # whatever the user's classes raise when they are made again
         raise ResumeError(
             f"the call of run {run.url} cannot be read ({type(error).__name__}: {error}); give the training function "
             "with train_fn=, or call the verb itself once more, with resume= and the run's id"
         ) from error
+    given = {each.name: each for each in inputs}
+    missing = [each for each in plan.inputs if each.name not in given and cut and each.name in cut[0]]
+    if missing:
+        raise ResumeError(
+            f"of inputs of run {run.url} the URLs held secrets, which are not kept; give them again, with inputs= and "
+            + ", ".join(f"{each.name!r}: {each.url}?…" for each in missing)
+        )
+    rest_of = [each for each in plan.inputs if each.name not in given]
+    return dataclasses.replace(plan, inputs=(*rest_of, *given.values()))
 
 
 def _no_function() -> None:

@@ -267,15 +267,18 @@ def resumed(
     call.settle()
     display = choose(call.options.display)
     settings = Settings.load(project=place, tracking_uri=call.options.tracking_uri)
-    resumption = take_up(Project(settings.project), run_id, retry_failed, display.line)
+    project = Project(settings.project)
+    inputs = find_inputs(project, call.options.inputs)
+    resumption = take_up(project, run_id, retry_failed, display.line)
     try:
-        plan = stored_plan(resumption.run, train_fn)
-        changes = resumption.changes(plan.train_fn)
+        plan = stored_plan(resumption.run, train_fn, inputs)
+        changes = resumption.changes(plan.train_fn) + (resumption.other_inputs(plan.inputs) if inputs else [])
         if changes and not force:
             raise InvalidArguments(
                 f"experiment.resume({run_id!r})", [*changes, "go on with the new one with force=True"]
             )
-        kept = {name: given[name] for name in given.keys() & {field.name for field in dataclasses.fields(plan)}}
+        fields = {field.name for field in dataclasses.fields(plan)} - {"inputs"}  # which are in the plan already
+        kept = {name: given[name] for name in given.keys() & fields}
         sizes = {name: given[name] for name in given.keys() & {"parallelism", "cpus_per_trial", "gpus_per_trial"}}
         plan = dataclasses.replace(plan, resources=dataclasses.replace(plan.resources, **sizes), **kept)
     except BaseException:

@@ -69,6 +69,12 @@ def _interval(value: Any) -> float:
     return seconds
 
 
+def _project(value: Any) -> str:
+    """A project's place with `~` expanded, here and once: of those who read it some would, and others would not."""
+    place = str(value)
+    return place if "://" in place else os.path.expanduser(place)
+
+
 def _is_on(value: Any) -> bool:
     return str(value).strip().lower() not in OFF
 
@@ -83,4 +89,9 @@ def _from_file() -> dict[str, Any]:
         raise InvalidArguments(str(path.resolve()), [f"not TOML: {error}"]) from error
 
 
-_CONVERSIONS: dict[str, Callable[[Any], Any]] = {"tensorboard": _is_on, "plots": _is_on, "sync_interval": _interval}
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {
+    "project": _project,
+    "tensorboard": _is_on,
+    "plots": _is_on,
+    "sync_interval": _interval,
+}

@@ -539,12 +539,14 @@ def resume(
         retry_failed: whether trials that FAILED are run again, too.
         force: whether to go on with a function that is not the one of the run.
 
-    The other arguments, where given, take the place of those of the run's call; they are as for `launch`.
+    The other arguments, where given, take the place of those of the run's call; they are as for `launch`. `inputs` need
+    only name those whose URLs hold secrets, such as signatures, which are not kept with a run.
 
     Raises:
-        ResumeError: there is no such run, or it was made by a newer version, or what is stored cannot be read here.
+        ResumeError: there is no such run, or it was made by a newer version, or what is stored cannot be read here, or
+            an input has to be given again.
         RunIsRunning: a driver works on it.
-        InvalidArguments: the function is another.
+        InvalidArguments: the function is another, or an input.
         ReplayError: the algorithm does not come to the same suggestions again: one of its libraries has changed.
     """
     place = None if project is None else os.fspath(project)

@@ -183,8 +183,8 @@ def copy_to_hdfs(local_path: str, relative_hdfs_path: str, overwrite: bool = Fal
 
     Args:
         local_path: relative to the working directory, or absolute.
-        relative_hdfs_path: an existing directory, or one of the project's own folders, into which it is put under its
-            own name; otherwise, or without a `/` at the end, the new name. Missing directories are made.
+        relative_hdfs_path: an existing directory, the project ("") or one of its own folders, into which it is put
+            under its own name; otherwise, or without a `/` at the end, the new name. Missing directories are made.
         overwrite: replace the file or directory that has the name already.
         project: the name of another project.
 

@@ -95,7 +95,7 @@ def write_csv(hdfs_filename: str, dataframe: Any, **kwds: Any) -> None:
 
 
 def write_parquet(hdfs_filename: str, dataframe: Any, **kwds: Any) -> None:
-    """Write a table as a Parquet file.
+    """Write a table as a Parquet file; with `partition_cols=`, as a directory of them, which must not be there yet.
 
     >>> import pandas
     >>> write_parquet("Resources/t.parquet", pandas.DataFrame({"a": [1, 2]}))

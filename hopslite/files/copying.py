@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ..errors import InvalidArguments, StoreError
 from ..runtime.context import current
 from ..store._entry import remove_tree
-from ..store._found import AlreadyThere, Found, NotThere, Tree, list_tree, look, told
+from ..store._found import AlreadyThere, Found, NotThere, Tree, is_broken_link, list_tree, look, told
 from ..store.cache import fetch_from, link
 from ..store.filesystems import is_local
 from ..store.manifest import local_tree
@@ -25,7 +25,7 @@ from .install import (
     renames,
 )
 from .listing import list_place
-from .paths import FOLDERS, Place, resolve
+from .paths import Place, resolve
 
 __all__ = [
     "copy",
@@ -50,23 +50,27 @@ def file_to_read(path: str, project: str | None = None) -> str:
 
 @contextlib.contextmanager
 def write_whole(path: str) -> Iterator[str]:
-    """A local path to write to; what is there in the end replaces the file, and nothing does after an error."""
+    """A local path to write to; what is there in the end replaces the file, and nothing does after an error.
+
+    A directory may be written there, too. None is replaced: what else it holds would be lost without a word.
+    """
     place = resolve(path)
-    _refuse_folder(place)
+    _check_may_be_file(place)
     with tempfile.TemporaryDirectory(prefix="hopslite-") as folder:
         local = os.path.join(folder, place.name)
         yield local
-        _upload(place, local)
+        _put(local, place, True)
 
 
 def _upload(place: Place, local: str) -> None:
     upload_files(place.fs, [(local, place.path)])
 
 
-def _refuse_folder(place: Place) -> None:
+def _check_may_be_file(place: Place) -> None:
+    place.check_may_be_file()
     found = found_at(place)
     if found is not None and found.is_folder:
-        raise AlreadyThere(f"{place.url} is a directory; delete it first, or choose another name for the file")
+        raise AlreadyThere(f"{place.url} is a directory; delete it first, or choose another name")
 
 
 def to_local(place: Place, local_path: str, overwrite: bool) -> str:
@@ -146,9 +150,12 @@ def _put(local: str, target: Place, overwrite: bool) -> None:
     _check_free(target, overwrite)
     if os.path.isdir(local):
         files, folders = local_tree(local)
+        for path in files.values():
+            if is_broken_link(path):
+                raise NotThere(f"{path} is a broken link: there is nothing where it leads; remove it")
         install(target, files, lambda root: put_tree(target.fs, files, folders, root))
     else:
-        _refuse_folder(target)
+        _check_may_be_file(target)
         _upload(target, local)
 
 
@@ -170,7 +177,7 @@ def copy(source: Place, place: Place, overwrite: bool) -> None:
         tree = list_tree(source.fs, source.path)
         install(target, tree.files, lambda root: copy_tree(source.fs, tree, root))
     else:
-        _refuse_folder(target)
+        _check_may_be_file(target)
         make_parents(target)
         copy_file(source.fs, source.path, target.path)
 
@@ -184,6 +191,8 @@ def move_to(source: Place, place: Place, into: bool) -> None:
     _check_free(target, False)
     if found.is_folder and f"{target.url}/".startswith(f"{source.url}/"):
         raise InvalidArguments("move", [f"{source.url} cannot be moved into itself: {target.url}"])
+    if not found.is_folder:
+        target.check_may_be_file()
     if source.fs is target.fs and renames(source):
         make_parents(target)
         with told(source.fs, source.path):
@@ -214,12 +223,15 @@ def remove(place: Place, recursive: bool) -> None:
 
 
 def _target(place: Place, name: str, into: bool = False) -> Place:
-    """Where something of this name goes: into a directory, otherwise to the place itself."""
-    found = found_at(place)
-    if into or (found is not None and found.is_folder):
+    """Where something of this name goes: into a directory, otherwise to the place itself.
+
+    The project and its own folders are directories before anything is in them.
+    """
+    if into or place.is_project:
         return place / name
-    is_known = place.parent().url == resolve("").url and place.name in FOLDERS
-    return place / name if found is None and is_known else place
+    found = found_at(place)
+    is_folder = place.is_known_folder if found is None else found.is_folder
+    return place / name if is_folder else place
 
 
 def _check_free(target: Place, overwrite: bool) -> None:

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-from ..store._found import NotThere, look, told
+from ..store._found import NotThere, all_below, followed, look, told
 from .paths import Place, resolve
 
 __all__ = ["details", "list_place", "matches", "of_place"]
@@ -27,11 +27,11 @@ def list_place(place: Place, recursive: bool = False) -> list[dict[str, Any]]:
     with told(place.fs, place.path):
         place.fs.invalidate_cache(place.path)
         if recursive:
-            infos = list(place.fs.find(place.path, withdirs=True, detail=True).values())
+            infos = all_below(place.fs, place.path)
         else:
             infos = []
             with contextlib.suppress(FileNotFoundError):  # s3fs says so of a directory in which nothing is
-                infos = place.fs.ls(place.path, detail=True)
+                infos = [followed(place.fs, each) for each in place.fs.ls(place.path, detail=True)]
     found = [details(info, place) for info in infos if str(info["name"]).rstrip("/") != place.path]
     return sorted(found, key=lambda each: str(each["name"]))
 

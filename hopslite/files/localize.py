@@ -6,10 +6,10 @@ import os
 import shutil
 import tempfile
 import threading
-import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from typing import overload
+from multiprocessing.util import Finalize
+from typing import Any, overload
 
 from ..errors import InvalidArguments
 from ..store.filesystems import is_local
@@ -42,7 +42,12 @@ class Localized(Sequence[str]):
         self._lock = threading.Lock()
         self._folder = tempfile.mkdtemp(prefix="hopslite-") if self._keep is not None else None
         if self._folder is not None:
-            weakref.finalize(self, _remove, self._folder, self._pid)
+            # also when a process of multiprocessing ends, such as one that loads data, which ends without `atexit`
+            Finalize(self, _remove, (self._folder, self._pid), exitpriority=0)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process, which got it by pickle, downloads by itself."""
+        return Localized, (self._urls, self._ahead, self._keep)
 
     def __repr__(self) -> str:
         return f"<{len(self)} files, {sum(each.done() for each in self._asked.values())} of them downloaded>"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import os
+import re
 import sys
+import warnings
 
 from ..errors import InvalidArguments, StoreError
 from ..store.transfer import beside, download
@@ -14,7 +17,10 @@ from .paths import Place
 __all__ = ["add"]
 
 FOLDER = "localized_deps"
-MAGIC = ("%", "!", "?")
+# How a line begins that is none of Python's: `%time`, `!pip`, `?len`, `files = !ls`, `len?`.
+MAGIC = re.compile(r"[%!?]|[\w.,\s\[\]*]+=\s*[%!]|[\w.*\[\]]+\?\??\s*(#.*)?$")
+OPENING = re.compile(r"#|\"\"\"|'''|[\"'()\[\]{}]")
+IN_STRING = {quote: re.compile(rf"\\.|{quote}") for quote in ('"', "'", '"""', "'''")}
 
 
 def add(place: Place) -> str:
@@ -62,12 +68,55 @@ def _code(cell: str) -> str:
     lines = cell.splitlines()
     if lines and lines[0].lstrip().startswith("%%"):
         return "\n".join(f"# {line}" for line in lines)
+    if _is_python(cell):
+        return cell
     kept = []
+    quote, depth, goes_on, in_magic = "", 0, False, False
     for line in lines:
         bare = line.lstrip()
-        indent = line[: len(line) - len(bare)]
-        kept.append(f"{indent}pass  # {bare}" if bare.startswith(MAGIC) else line)
+        if in_magic:
+            kept.append(f"# {line}")
+        elif not (quote or depth or goes_on) and MAGIC.match(bare):
+            kept.append(f"{line[: len(line) - len(bare)]}pass  # {bare}")
+            in_magic = True
+        else:
+            kept.append(line)
+            quote, depth, goes_on = _open_after(line, quote, depth)
+        in_magic = in_magic and line.endswith("\\")
     return "\n".join(kept)
+
+
+def _is_python(cell: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # who imports the module is told
+        try:
+            ast.parse(cell)
+        except (SyntaxError, ValueError):
+            return False
+    return True
+
+
+def _open_after(line: str, quote: str, depth: int) -> tuple[str, int, bool]:
+    """What a line leaves open: a string's quotes, how many brackets, and whether a backslash joins the next line.
+
+    Args:
+        quote, depth: what the line before has left open.
+    """
+    at = 0
+    while match := (IN_STRING[quote] if quote else OPENING).search(line, at):
+        at, found = match.end(), match[0]
+        if quote:
+            quote = "" if found == quote else quote
+        elif found == "#":
+            return "", depth, False
+        elif found in "([{":
+            depth += 1
+        elif found in ")]}":
+            depth = max(0, depth - 1)
+        else:
+            quote = found
+    goes_on = line.endswith("\\")
+    return quote if len(quote) == 3 or goes_on else "", depth, goes_on
 
 
 def _as_identifier(stem: str) -> str:

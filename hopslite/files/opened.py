@@ -25,6 +25,8 @@ def open_place(place: Place, flags: str, buff_size: int) -> Any:
         raise InvalidArguments(
             "open_file", [f"flags={flags!r}; give 'r', 'w' or 'a', with a 't' behind it for text: 'rt'"]
         )
+    if how != "r":
+        place.check_may_be_file()
     found = found_at(place)
     if found is not None and found.is_folder:
         raise NotAFile(f"{place.url} is a directory; ls() lists it")

@@ -10,6 +10,7 @@ from typing import Any
 from ..config import Settings
 from ..errors import InvalidArguments
 from ..runtime.context import current
+from ..store._found import NotAFile
 from ..store.filesystems import open_url, scheme_of, without_credentials
 
 __all__ = ["FOLDERS", "Place", "project_url", "resolve", "without_address"]
@@ -19,21 +20,37 @@ FOLDERS = ("Experiments", "Models", "Resources", "Logs")  # what every project h
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """A file or directory, or where one is to be. `url` is how people write it: a plain path on this machine."""
+    """A file or directory, or where one is to be. `url` is how people write it: a plain path on this machine.
+
+    `project` is the URL of the project in which it was looked for; the place may be elsewhere.
+    """
 
     fs: Any
     path: str
     url: str
+    project: str
 
     @property
     def name(self) -> str:
         return posixpath.basename(self.url)
 
     def __truediv__(self, name: str) -> Place:
-        return Place(self.fs, f"{self.path.rstrip('/')}/{name}", f"{self.url.rstrip('/')}/{name}")
+        return Place(self.fs, f"{self.path.rstrip('/')}/{name}", f"{self.url.rstrip('/')}/{name}", self.project)
 
-    def parent(self) -> Place:
-        return Place(self.fs, posixpath.dirname(self.path), posixpath.dirname(self.url))
+    @property
+    def is_project(self) -> bool:
+        return self.url == self.project
+
+    @property
+    def is_known_folder(self) -> bool:
+        """Whether it is one of the folders that every project has, if only later."""
+        return posixpath.dirname(self.url) == self.project and self.name in FOLDERS
+
+    def check_may_be_file(self) -> None:
+        """Raise a `NotAFile` where a directory has to be: at the project, which need not be there yet, and above."""
+        if f"{self.project}/".startswith(f"{self.url.rstrip('/')}/"):
+            what = "is the project directory" if self.is_project else f"holds the project, {self.project}"
+            raise NotAFile(f"{self.url} {what}, which cannot be a file; name a file in it")
 
     def url_of(self, path: str) -> str:
         """The URL of what lies below, from its path on the file system."""
@@ -52,14 +69,15 @@ def resolve(path: Any, project: str | None = None) -> Place:
         InvalidArguments: it is no path, or one that leaves the project by `..`.
     """
     text = _text(path)
+    home = project_url(project)
     if "://" in text:
         url = _normal_url(text)
     elif text.startswith("/"):
-        url = _absolute(text, project_url(project))
+        url = _absolute(text, home)
     else:
-        url = _in_project(text, project_url(project))
+        url = _in_project(text, home)
     fs, on_it = open_url(url)
-    return Place(fs, on_it.rstrip("/") or "/", url)
+    return Place(fs, on_it.rstrip("/") or "/", url, home)
 
 
 def project_url(project: str | None = None) -> str:

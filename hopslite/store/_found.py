@@ -14,6 +14,7 @@ from fsspec import AbstractFileSystem
 
 from ..errors import StoreError
 from .filesystems import errors_of, is_local, without_credentials
+from .manifest import local_tree
 
 __all__ = [
     "AlreadyThere",
@@ -23,7 +24,10 @@ __all__ = [
     "NotAllowed",
     "NotThere",
     "Tree",
+    "all_below",
     "fingerprint",
+    "followed",
+    "is_broken_link",
     "list_tree",
     "look",
     "shown",
@@ -87,22 +91,24 @@ def look(fs: AbstractFileSystem, path: str) -> Found:
     """
     with told(fs, path):
         fs.invalidate_cache(path)
+        if is_local(fs) and is_broken_link(str(fs._strip_protocol(path))):
+            raise _broken_link(fs, path)
         return _found(fs, fs.info(path))
 
 
 def list_tree(fs: AbstractFileSystem, path: str) -> Tree:
-    """All that is below a directory now.
+    """All that is below a directory now; of a local one, what is behind links, too.
 
     Raises:
-        NotThere: there is no such directory.
+        NotThere: there is no such directory; a link in it leads nowhere.
         StoreError: a name in it would lead out of it.
     """
     with told(fs, path):
         fs.invalidate_cache(path)
-        listed = fs.find(path, withdirs=True, detail=True)
+        listed = all_below(fs, path)
     root = str(fs._strip_protocol(path)).rstrip("/")
     files, folders = {}, set()
-    for info in listed.values():
+    for info in listed:
         found = _found(fs, info)
         name = found.path[len(root) :].strip("/")
         if not name or not found.path.startswith(f"{root}/"):
@@ -116,6 +122,31 @@ def list_tree(fs: AbstractFileSystem, path: str) -> Tree:
     if not files and not folders and not look(fs, path).is_folder:
         raise NotThere(f"{shown(fs, path)} is a file, not a directory")
     return Tree(files, frozenset(folders))
+
+
+def all_below(fs: AbstractFileSystem, path: str) -> list[Mapping[str, Any]]:
+    """What a file system tells of all that is below a directory; fsspec does not go where links on a disk lead."""
+    root = str(fs._strip_protocol(path))
+    if not is_local(fs) or not os.path.isdir(root):
+        return list(fs.find(path, withdirs=True, detail=True).values())
+    files, folders = local_tree(root)
+    links_nowhere = {"size": 0, "type": "link", "islink": True}
+    return [
+        {**links_nowhere, "name": each} if is_broken_link(each) else fs.info(each)
+        for each in [*files.values(), *(os.path.join(root, name) for name in folders)]
+    ]
+
+
+def followed(fs: AbstractFileSystem, info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is told of a file where a listing of a local directory tells of a link to it; a broken link stays one."""
+    if not is_local(fs) or not info.get("islink") or is_broken_link(str(info["name"])):
+        return info
+    told_of: Mapping[str, Any] = fs.info(info["name"])
+    return told_of
+
+
+def is_broken_link(path: str) -> bool:
+    return os.path.islink(path) and not os.path.exists(path)
 
 
 @contextlib.contextmanager
@@ -165,9 +196,15 @@ def _brief(error: BaseException) -> str:
 def _found(fs: AbstractFileSystem, info: Mapping[str, Any]) -> Found:
     path, kind = str(info["name"]), info["type"]
     if kind not in ("file", "directory"):
-        raise StoreError(f"{shown(fs, path)} is neither a file nor a directory, but a broken link or a device")
+        if is_local(fs) and is_broken_link(path):
+            raise _broken_link(fs, path)
+        raise StoreError(f"{shown(fs, path)} is neither a file nor a directory, but a device or the like")
     is_folder = kind == "directory" or path.endswith("/")
     return Found(path.rstrip("/"), int(info.get("size") or 0), fingerprint(info), _md5(info), is_folder)
+
+
+def _broken_link(fs: AbstractFileSystem, path: str) -> NotThere:
+    return NotThere(f"{shown(fs, path)} is a broken link: there is nothing where it leads")
 
 
 def _md5(info: Mapping[str, Any]) -> str:

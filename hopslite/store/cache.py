@@ -142,8 +142,8 @@ def _mark_of(tree: Tree) -> str:
 
 
 def _name(remote: str) -> str:
-    """The name under which people see it: its own, where that can be a file's."""
-    name = remote.rstrip("/").rpartition("/")[2]
+    """The name under which people see it: its own, where that can be a file's; of a web address without the query."""
+    name = without_credentials(remote).rstrip("/").rpartition("/")[2]
     return name if 0 < len(os.fsencode(name)) <= NAME_BYTES and name not in (".", "..") else "content"
 
 

@@ -19,6 +19,7 @@ import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import known_implementations
 
 from ..errors import MissingExtra, StoreError
 
@@ -29,13 +30,16 @@ __all__ = [
     "is_local",
     "open_url",
     "scheme_of",
+    "user_info",
     "without_credentials",
 ]
 
-_USER_INFO = re.compile(
-    r"(?<![a-z])(?!abfss?://[^:/\s]+@)([a-z][a-z0-9+.-]*://)[^/\s]+@", re.I
-)  # abfs: a container's name
-_SIGNATURE = re.compile(r"(?<![a-z])(https?://[^\s?#]+)\?[^\s]*", re.I)
+# A URL up to its last `@`, within what stands without a space, and before another URL of a list.
+_UP_TO_AT = re.compile(
+    r"(?<![a-z])([a-z][a-z0-9+.-]*)://(?!/)((?:(?!(?:[,;|\"'<>()]|::)(?:[\w.-]+=)?[a-z][a-z0-9+.-]*://)\S)*)@", re.I
+)
+_WITH_QUERY = re.compile(r"(?<![a-z])(([a-z][a-z0-9+.-]*)://[^\s?&;#]*)(?:\?|[&;](?=[\w.-]+=))\S*", re.I)
+_SECRET_NAME = re.compile(r"(?:^|[&;?])[^=&;\s]*(?:sig|secret|token|key|pass|pwd|cred|auth)[^=&;\s]*=", re.I)
 # What each kind of URL needs, by scheme: a package, and how it is installed.
 PACKAGES = {
     "hdfs": ("hdfs_native", 'pip install "hopslite[hdfs]"'),
@@ -48,6 +52,8 @@ PACKAGES = {
     "abfss": ("adlfs", "pip install adlfs"),
     "az": ("adlfs", "pip install adlfs"),
 }
+# Schemes of which all after the first `/` is a path, in which `@` and `?` may be letters like others.
+WITH_PATHS = {*PACKAGES, *known_implementations, "local", "viewfs", "wasb", "wasbs"}
 # What went wrong, where it matters to those who catch it.
 KINDS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
 # The environment by which the file systems' packages find servers and credentials.
@@ -110,8 +116,45 @@ def is_local(fs: AbstractFileSystem) -> bool:
 
 
 def without_credentials(text: str) -> str:
-    """A URL, or a text with URLs in it, without users' names and passwords, and without what may be a signature."""
-    return _SIGNATURE.sub(r"\1", _USER_INFO.sub(r"\1", text))
+    """A URL, or a text with URLs in it, without users' names and passwords, and without queries that may hold secrets.
+
+    A password may have any letters, `/`, `?` and `@` among them. Of an address of a file, what is only a path stays.
+    """
+    return _WITH_QUERY.sub(_without_query, _UP_TO_AT.sub(_without_user, text))
+
+
+def user_info(url: str) -> str:
+    """What a URL says of the user: `name:password`; empty where it says nothing."""
+    match = _UP_TO_AT.match(url)
+    return _parted(match)[0] if match else ""
+
+
+def _without_user(match: re.Match[str]) -> str:
+    return f"{match[1]}://{_parted(match)[1]}"
+
+
+def _parted(match: re.Match[str]) -> tuple[str, str]:
+    """The user and the rest, of what a URL has up to its last `@`."""
+    scheme, text = match[1].lower(), match[2]
+    if scheme not in WITH_PATHS:
+        return text, ""
+    head, slash, path = text.partition("/")
+    user, at, host = head.rpartition("@") if slash else (head, "@", "")
+    if at:
+        is_container = scheme in ("abfs", "abfss") and ":" not in user
+        return ("", f"{text}@") if is_container else (user, f"{host}/{path}@" if slash else "")
+    _, colon, port = head.rpartition(":")
+    if colon and not port.isdigit() and not head.startswith("["):
+        return text, ""  # a password with a slash in it
+    return "", f"{text}@"
+
+
+def _without_query(match: re.Match[str]) -> str:
+    scheme = match[2].lower()
+    if scheme not in WITH_PATHS:
+        return match[1]
+    address, _, query = match[0].partition("?")
+    return address if scheme in ("http", "https") or _SECRET_NAME.search(query) else match[0]
 
 
 def access_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:

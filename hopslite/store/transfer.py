@@ -291,6 +291,8 @@ def _now(fs: AbstractFileSystem, remote: str, files: Sequence[Found]) -> Mapping
 
 
 def _upload(fs: AbstractFileSystem, local: str, remote: str, done: Callable[[str], None]) -> None:
+    if os.path.isdir(local):  # which s3fs, for one, leaves out without a word
+        raise NotAFile(f"{local} is a directory, and only files are uploaded to {shown(fs, remote)}")
     with told(fs, remote):
         if is_local(fs):
             put_local(local, str(LocalFileSystem._strip_protocol(remote)))

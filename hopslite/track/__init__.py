@@ -8,7 +8,7 @@ from ._mlflow_client import alone_with_new_database
 from ._process import Handle, boot, environment, start
 from ._registry import register_model
 from ._server import TensorBoardServer
-from ._tracker import Context, Tracker, Unavailable, without_credentials
+from ._tracker import Context, Tracker, Unavailable
 
 __all__ = [
     "Context",
@@ -21,5 +21,4 @@ __all__ = [
     "environment",
     "register_model",
     "start",
-    "without_credentials",
 ]

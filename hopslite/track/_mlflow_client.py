@@ -17,7 +17,8 @@ from typing import Any
 
 from ..errors import HopsliteError
 from ..store import RunDir
-from ._tracker import Unavailable, compact, redact, without_credentials
+from ..store.filesystems import without_credentials
+from ._tracker import Unavailable, compact, redact
 
 __all__ = [
     "BEST",

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import HopsliteError
 from ..store import Project, RunDir
+from ..store.filesystems import without_credentials
 from ._mlflow_client import (
     TAG_LENGTH,
     _cut,
@@ -22,7 +23,7 @@ from ._mlflow_client import (
     target_uri,
     translated,
 )
-from ._tracker import compact, without_credentials
+from ._tracker import compact
 
 __all__ = ["main", "register"]
 

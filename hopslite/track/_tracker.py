@@ -15,8 +15,9 @@ from typing import Any, Protocol
 from .._trial import Event
 from ..errors import HopsliteError
 from ..store import RunDir
+from ..store.filesystems import user_info, without_credentials
 
-__all__ = ["Context", "Nowhere", "Tracker", "Unavailable", "command", "numeric", "redact", "without_credentials"]
+__all__ = ["Context", "Nowhere", "Tracker", "Unavailable", "command", "numeric", "redact"]
 
 
 class Unavailable(HopsliteError, ConnectionError):
@@ -82,24 +83,14 @@ def compact(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def without_credentials(uri: str) -> str:
-    """A URI without user, password and query, all of which may hold secrets."""
-    parts = urllib.parse.urlsplit(uri)
-    if not parts.netloc:
-        return uri.partition("?")[0]
-    host = parts.netloc.rpartition("@")[2]
-    return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", ""))
-
-
 def redact(text: str, uri: str | None) -> str:
     """A message, in one line, without the secrets of a URI or of MLflow's variables."""
     secrets = {os.environ.get(name) for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")}
-    parts = urllib.parse.urlsplit(uri or "")
-    userinfo = parts.netloc.rpartition("@")[0]
-    password = userinfo.partition(":")[2]
-    secrets |= {userinfo, password, urllib.parse.unquote(password)}
-    secrets |= {value for _, value in urllib.parse.parse_qsl(parts.query)}
+    user = user_info(uri or "")
+    password = user.partition(":")[2]
+    secrets |= {user, password, urllib.parse.unquote(password)}
+    secrets |= {value for _, value in urllib.parse.parse_qsl((uri or "").partition("?")[2])}
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "***")
-    text = re.sub(r"//[^/@\s]+@", "//", text)
+    text = re.sub(r"//[^/@\s]+@", "//", without_credentials(text))
     return " ".join(text.split())

@@ -11,9 +11,10 @@ from typing import Any
 
 from .._trial import Event, Result, State
 from ..store import RunDir
+from ..store.filesystems import without_credentials
 from ..store.notes import Notes
 from ._mlflow_client import BEST, Connection, Known, Rejected, Write, target_uri
-from ._tracker import Context, Nowhere, Unavailable, numeric, without_credentials
+from ._tracker import Context, Nowhere, Unavailable, numeric
 
 __all__ = ["Mlflow", "attach"]
 

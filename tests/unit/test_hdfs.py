@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import pickle
 import shutil
 import stat as modes
 import subprocess
@@ -19,10 +20,11 @@ import pytest
 from observe import eventually
 
 from hopslite import hdfs
+from hopslite.config import Settings
 from hopslite.errors import InvalidArguments, StoreError
-from hopslite.files import copying, localize
+from hopslite.files import copying, localize, modules
 from hopslite.runtime.context import TrialContext, entered
-from hopslite.store import transfer
+from hopslite.store import Project, transfer
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +144,24 @@ class TestPaths:
         monkeypatch.setenv("HOPSLITE_PROJECT", url)
         with pytest.raises(InvalidArguments, match="has no other projects beside it"):
             hdfs.project_path("other")
+
+    @pytest.mark.parametrize("where", ["variable", "file"])
+    def test_a_project_at_home_is_the_one_that_runs_have(
+        self, where: str, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.delenv("HOPSLITE_PROJECT", raising=False)
+        if where == "variable":
+            monkeypatch.setenv("HOPSLITE_PROJECT", "~/digits")
+        else:
+            (here / "hopslite.toml").write_text('project = "~/digits"')
+        assert hdfs.project_path() == f"{tmp_path}/digits/"
+        assert Settings.load().project == Project(Settings.load().project).url == f"{tmp_path}/digits"
+        assert Settings.load(project="~/other").project == f"{tmp_path}/other"
+        hdfs.dump("x", "Resources/x")
+        assert (tmp_path / "digits" / "Resources" / "x").read_text() == "x"
+        assert not (here / "~").exists()
+        assert Settings.load(project="s3://bucket/~").project == "s3://bucket/~"
 
     def test_an_unknown_kind_of_store_is_told(self, store: str) -> None:
         with pytest.raises(OSError, match="nosuch"):
@@ -577,6 +597,36 @@ class TestToStore:
         with pytest.raises(FileNotFoundError, match=r"no local file or directory .*/nothing"):
             hdfs.copy_to_hdfs("nothing", "Resources")
 
+    def test_a_project_that_is_not_there_yet_is_a_directory(self, store: str, here: Path) -> None:
+        (here / "x").write_text("one")
+        other = f"{store.rpartition('/')[0]}/other"
+        for write in (
+            lambda: hdfs.dump("x", ""),
+            lambda: hdfs.dump("x", store),
+            lambda: hdfs.dump("x", store.rpartition("/")[0]),
+            lambda: hdfs.open_file("", flags="a"),
+            lambda: hdfs.open_file("", project="other", flags="w"),
+            lambda: copying.write_whole("").__enter__(),
+            lambda: hdfs.copy_to_hdfs("x", store.rpartition("/")[0], overwrite=True),
+        ):
+            with pytest.raises(IsADirectoryError, match=r"the project.*cannot be a file; name a file in it"):
+                write()
+        assert hdfs.copy_to_hdfs("x", "") == f"{store}/x"
+        assert hdfs.copy_to_hdfs("x", store, overwrite=True) == f"{store}/x"
+        assert hdfs.copy_to_hdfs("x", "", project="other") == f"{other}/x"
+        assert hdfs.copy_to_hdfs("x", "Models", project="other") == f"{other}/Models/x"
+        assert hdfs.load("x") == b"one"
+        hdfs.rmr("x")
+        hdfs.cp(f"{other}/x", "")
+        assert hdfs.load("x") == b"one"
+        hdfs.rmr("x")
+        if store.startswith("/"):
+            Path(store).rmdir()
+        with pytest.raises(OSError, match=r"cannot be a file|is there already"):
+            hdfs.rename(f"{other}/x", "")
+        hdfs.move(f"{other}/x", "")
+        assert hdfs.ls() == [f"{store}/x"]
+
     def test_a_directory(self, store: str, here: Path) -> None:
         for name in ("d/x", "d/deep/y", "d/a b=%é"):
             (here / name).parent.mkdir(parents=True, exist_ok=True)
@@ -619,9 +669,59 @@ class TestToStore:
         hdfs.dump("old", "Resources/d/x")
         (here / "d").mkdir()
         (here / "d" / "y").symlink_to("nowhere")
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(FileNotFoundError, match=f"{here}/d/y is a broken link"):
             hdfs.copy_to_hdfs("d", "Resources", overwrite=True)
         assert hdfs.ls("Resources", recursive=True) == [f"{store}/Resources/d", f"{store}/Resources/d/x"]
+
+
+class TestLinks:
+    """In a project on this machine."""
+
+    @pytest.fixture(autouse=True)
+    def linked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """`Resources/d`: a file, links to a file and to a directory outside, and one to itself."""
+        monkeypatch.setenv("HOPSLITE_PROJECT", str(tmp_path / "project"))
+        (tmp_path / "outside").mkdir()
+        (tmp_path / "outside" / "f").write_text("far")
+        folder = tmp_path / "project" / "Resources" / "d"
+        folder.mkdir(parents=True)
+        (folder / "x").write_text("here")
+        (folder / "file").symlink_to(tmp_path / "outside" / "f")
+        (folder / "folder").symlink_to(tmp_path / "outside")
+        (folder / "loop").symlink_to(folder)
+        return folder
+
+    def test_they_are_followed(self, linked: Path, here: Path) -> None:
+        expected = {"x": "here", "file": "far", "folder/f": "far"}
+        copied = Path(hdfs.copy_to_local("Resources/d"))
+        hdfs.cp("Resources/d", "Resources/e")
+        for root in (copied, linked.parent / "e"):
+            assert {str(p.relative_to(root)): p.read_text() for p in root.rglob("*") if p.is_file()} == expected
+            assert not [p for p in root.rglob("*") if p.is_symlink()]
+        facts = {Path(each["name"]).name: (each["kind"], each["size"]) for each in hdfs.lsl("Resources/d")}
+        assert (facts["file"], facts["folder"][0]) == (("file", 3), "directory")
+        assert hdfs.glob("Resources/d/*/f") == [f"{linked}/folder/f"]
+        assert hdfs.glob("Resources/d/**/f") == [f"{linked}/folder/f"]
+        assert f"{linked}/folder/f" in hdfs.ls("Resources/d", recursive=True)
+        assert [Path(path).read_text() for path in hdfs.localize("Resources/d/*/f")] == ["far"]
+
+    def test_a_broken_one_is_named(self, linked: Path, here: Path) -> None:
+        (linked / "broken").symlink_to("nowhere")
+        assert f"{linked}/broken" in hdfs.ls("Resources/d")
+        assert f"{linked}/broken" in hdfs.ls("Resources/d", recursive=True)
+        assert not hdfs.exists("Resources/d/broken")
+        for call in (
+            lambda: hdfs.copy_to_local("Resources/d"),
+            lambda: hdfs.cp("Resources/d", "Resources/e"),
+            lambda: hdfs.load("Resources/d/broken"),
+            lambda: hdfs.copy_to_local("Resources/d/broken"),
+        ):
+            with pytest.raises(FileNotFoundError, match=f"{linked}/broken (is a broken link|does not exist)"):
+                call()
+        assert not (here / "d").exists()
+        assert not hdfs.exists("Resources/e")
+        hdfs.delete("Resources/d/folder", recursive=True)
+        assert (linked.parent.parent.parent / "outside" / "f").exists(), "what a link leads to was deleted"
 
 
 class TestModules:
@@ -652,6 +752,24 @@ class TestModules:
         path = hdfs.add_module("Resources/some_module.ipynb")
         assert path == f"{here}/localized_deps/some_module.py"
         assert importlib.import_module("some_module").value == 3
+
+    @pytest.mark.parametrize(
+        ("cell", "expected"),
+        [
+            ("msg = (\n 'loss %f'\n    % 0.5\n)", "loss 0.500000"),
+            ("%time x\nmsg = (\n 'loss %f'\n    % 0.5\n)", "loss 0.500000"),
+            ("!ls\nmsg = 'a(' # it's (\n?len\nmsg += \\\n  'b'", "a(b"),
+            ('len?\nmsg = """\n%time\n!ls\nlen?\n"""', "\n%time\n!ls\nlen?\n"),
+            ("msg = 1\nmsg.real??  # what\nfiles = !ls\na.b, c = %time 3\nos.*dir*?", 1),
+            ("!pip install a \\\n  b\nmsg = 7 \\\n    % 4", 3),
+            ("if True:\n    !ls\n    msg = r'\\'' ' '  # why?\n%ls", "\\' "),
+            ("msg = '%d' % 3\nwhat = msg == 'x?'  # len?\n%ls\nmsg != '!'", "3"),
+        ],
+    )
+    def test_what_only_a_notebook_can_do_is_left_out(self, cell: str, expected: Any) -> None:
+        names: dict[str, Any] = {}
+        exec(modules._code(cell), names)
+        assert names["msg"] == expected
 
     def test_bad_input(self, store: str) -> None:
         hdfs.dump("not json", "x.ipynb")
@@ -748,10 +866,58 @@ class TestLocalize:
         del files
         assert not os.path.exists(folder)
 
+    def test_another_process_gets_it_by_pickle(self, store: str, parts: list[bytes]) -> None:
+        for keep in (None, 2):
+            files = hdfs.localize("Resources/*.tfrecords", ahead=1, keep=keep)
+            assert Path(files[0]).read_bytes() == parts[0]
+            again = pickle.loads(pickle.dumps(files))
+            assert again._folder is None or again._folder != files._folder
+            assert [Path(path).read_bytes() for path in again] == parts
+
     @pytest.mark.parametrize("options", [{"ahead": -1}, {"ahead": 1.5}, {"keep": 0}, {"keep": True}])
     def test_bad_options_are_told(self, store: str, parts: list[bytes], options: dict[str, Any]) -> None:
         with pytest.raises(InvalidArguments, match="give a whole number"):
             hdfs.localize("Resources/*.tfrecords", **options)
+
+
+WORKERS = """
+import multiprocessing, os
+from hopslite import hdfs
+
+def work(found, told):
+    open(found[1]).read()
+    told.put(found._folder)
+
+hdfs.dump("0", "Resources/part-0")
+hdfs.dump("1", "Resources/part-1")
+found = hdfs.localize("Resources/part-*", keep=2)
+for method in ("fork", "spawn") if __name__ == "__main__" else ():
+    context = multiprocessing.get_context(method)
+    told = context.Queue()
+    worker = context.Process(target=work, args=(found, told))
+    worker.start()
+    folder = told.get(timeout=60)
+    worker.join(60)
+    assert worker.exitcode == 0
+    assert folder != found._folder and not os.path.exists(folder), method
+assert os.path.isdir(found._folder)
+if __name__ == "__main__":
+    print(found._folder)
+"""
+
+
+def test_processes_that_load_data_leave_nothing(here: Path) -> None:
+    (here / "workers.py").write_text(WORKERS)
+    ran = subprocess.run(
+        [sys.executable, "workers.py"],
+        check=False,
+        env={**os.environ, "HOPSLITE_PROJECT": "memory://project"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert not os.path.exists(ran.stdout.strip())
 
 
 FORKS = """

@@ -123,6 +123,21 @@ class TestPandas:
         hdfs.dump("", "Resources/many/_SUCCESS")
         assert pandas_helper.read_parquet("Resources/many")["a"].tolist() == [1, 2, 1, 2]
 
+    def test_a_parquet_directory(self, store: str) -> None:
+        table = pandas.DataFrame({"a": [1, 2, 3], "day": ["mon", "tue", "tue"]})
+        pandas_helper.write_parquet("Resources/days", table, partition_cols=["day"])
+        assert hdfs.ls("Resources/days") == [f"{store}/Resources/days/day=mon", f"{store}/Resources/days/day=tue"]
+        assert pandas_helper.read_parquet("Resources/days")["a"].tolist() == [1, 2, 3]
+        assert pandas_helper.read_parquet("Resources/days/day=tue")["a"].tolist() == [2, 3]
+        hdfs.dump("mine", "Resources/notes/x")
+        for name in ("days", "notes"):
+            with pytest.raises(FileExistsError, match=f"{name} is a directory; delete it first"):
+                pandas_helper.write_parquet(f"Resources/{name}", table, partition_cols=["day"])
+        assert hdfs.load("Resources/notes/x") == b"mine"
+        pandas_helper.write_parquet("Resources/t", TABLE)
+        pandas_helper.write_parquet("Resources/t", table, partition_cols=["day"])
+        assert pandas_helper.read_parquet("Resources/t")["a"].tolist() == [1, 2, 3]
+
     def test_excel_names_what_is_missing(self) -> None:
         hdfs.dump("", "Resources/t.xlsx")
         try:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import pickle
 import tarfile
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +18,7 @@ import pytest
 import hopslite
 from hopslite import experiment
 from hopslite._inputs import find_inputs
-from hopslite.errors import InvalidArguments, RunInterrupted, TrialFailed
+from hopslite.errors import InvalidArguments, ResumeError, RunInterrupted, TrialFailed
 from hopslite.store import Project
 
 
@@ -145,6 +151,49 @@ def test_a_run_never_mixes_two_versions_of_its_data(home: Project) -> None:
     assert "input 'one'" in str(result.trials[1].error)
     assert "has changed since" in str(result.trials[1].error)
     assert result.trials[1].traceback is None
+
+
+def test_a_signed_url_is_not_kept_with_the_run_and_given_again(home: Project, tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    with tarfile.open(tmp_path / "web" / "x.tar.gz", "w:gz") as archive:
+        archive.add(__file__, "inside")
+
+    def train(n: int) -> int:
+        names = os.listdir(hopslite.inputs["train"])
+        if n == 2 and not home.exists("again"):
+            home.write_bytes("again", b"")
+            raise KeyboardInterrupt
+        return names.index("inside") + n
+
+    with web_server(tmp_path / "web") as address:
+        url = f"{address}/x.tar.gz?X-Amz-Signature=ge/heim"
+        with pytest.raises(RunInterrupted) as stopped:
+            run(home, train, {"train": url, "words": "Resources/one.txt"})
+        run_id = stopped.value.run_id
+        kept = home.read_bytes(f"Experiments/{run_id}/plan.pkl")
+        assert b"heim" not in kept + pickle.loads(kept)[0]
+        assert not [name for _, folders, files in os.walk(tmp_path) for name in [*folders, *files] if "heim" in name]
+        options: dict[str, Any] = {"project": home.url, "pool": "inline", "display": False}
+        with pytest.raises(ResumeError, match=r"give them again, with inputs= and 'train': http.*/x\.tar\.gz\?…"):
+            experiment.resume(run_id, **options)
+        home.write_bytes("Resources/two.txt", b"two")
+        with pytest.raises(InvalidArguments, match=r"the input 'train' is another: .*, now .*two.txt"):
+            experiment.resume(run_id, inputs={"train": "Resources/two.txt"}, **options)
+        done = experiment.resume(run_id, inputs={"train": url.replace("ge", "ganz-ge")}, **options)
+        assert [trial.metric for trial in done.trials] == [1, 2]
+
+
+@contextlib.contextmanager
+def web_server(folder: Path) -> Iterator[str]:
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_run_goes_on_with_the_inputs_that_it_began_with(home: Project) -> None:

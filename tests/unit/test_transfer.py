@@ -454,6 +454,13 @@ class TestUpload:
         upload_files(fs, [(str(tmp_path / "new"), f"{root}/to/plain.txt")])
         assert fs.cat_file(f"{root}/to/plain.txt") == b"new"
 
+    def test_a_directory_is_no_file(self, store_url: str, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        fs, path = open_url(store_url)
+        with pytest.raises(IsADirectoryError, match="folder is a directory, and only files are uploaded"):
+            upload_files(fs, [(str(tmp_path / "folder"), f"{path}/x")])
+        assert not fs.exists(f"{path}/x")
+
     def test_the_others_are_copied_when_one_cannot_be(
         self, store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
