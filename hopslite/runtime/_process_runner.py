@@ -97,7 +97,7 @@ class ProcessRunner:
             self._release(trial)
         elif message["type"] == "probe":
             self._tell_listening("probed", trial)
-        elif message["type"] == "stop":
+        elif message["type"] == "stop" and not trial.result:
             trial.ask_to_stop(message["why"])
             trial.deadline = min(trial.deadline, time.monotonic() + self._job.stop_grace)
         elif message["type"] == "kill":
@@ -178,7 +178,7 @@ class ProcessRunner:
             if trial.waits and trial.result.state is State.FINISHED:
                 self._tell_listening("done", trial)
             else:
-                trial.kill_at = time.monotonic() + GRACE_SECONDS
+                trial.kill_at = min(trial.kill_at, time.monotonic() + GRACE_SECONDS)
             self._after_result(trial, message["modules"], message["environment"])
 
     def _silence(self) -> float:
@@ -260,6 +260,11 @@ class ProcessRunner:
             trial.deadline = trial.silent_at = NEVER
             trial.end(why)
         if now >= trial.kill_at:
+            if trial.result and trial.ended_for is None:
+                self._to_tell.append(
+                    f"its process was still at work {GRACE_SECONDS:g} s after the training function had ended (threads "
+                    "that are no daemons, or what is registered with atexit) and was killed"
+                )
             trial.kill()
         if now >= self._next_sample:
             self._next_sample = now + self._job.sample_seconds
@@ -280,7 +285,7 @@ class ProcessRunner:
         trial.link.close()
         if self._job.tail:
             self._send_output(trial, last=True)
-        result = trial.result if trial.ended_for is None and trial.result else how_it_died(trial, self._job)
+        result = trial.result if trial.result and trial.result_counts else how_it_died(trial, self._job)
         if trial.exit and trial.exit.get("usage"):
             result = dataclasses.replace(result, usage=trial.exit["usage"])
         self._free_port()

@@ -11,7 +11,7 @@ import socket
 import time
 from typing import Any
 
-from .._trial import Result, Spec
+from .._trial import Result, Spec, State
 from ..store import RunDir
 from .capture import LOG, LogTail
 from .context import TrialContext
@@ -104,6 +104,17 @@ class RunningTrial:
     def over(self) -> bool:
         """The process is gone; its result, if it sent one, has been read."""
         return (self.exit is not None and self.closed) or (self.closed and self.result is not None)
+
+    @property
+    def result_counts(self) -> bool:
+        """Whether its result is that of the trial, though its process may have been ended before it was gone.
+
+        What has finished or was stopped stays so. A member's end only counts when all are done, after which it waits
+        no longer.
+        """
+        if self.ended_for is None or self.result is None:
+            return self.result is not None
+        return self.result.state is State.STOPPED or (self.result.state is State.FINISHED and not self.waits)
 
     def ask_to_stop(self, why: str) -> None:
         """Have the training function stopped at its next report."""

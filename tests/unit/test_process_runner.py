@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from hopslite._trial import Result, Spec, State
-from hopslite.runtime import slot
+from hopslite._trial import Member, Result, Spec, State
+from hopslite.runtime import _process_runner, slot
 from hopslite.runtime.job import Job
 from hopslite.runtime.values import serialize
 
@@ -27,11 +27,9 @@ with open({tally!r}, "a") as file:
 class Driver:
     """The driver's side of a slot: sends its trials one after the other, and what a test wants in between."""
 
-    def __init__(
-        self, directory: Path, trials: int, on: Callable[[Driver, dict[str, Any]], None] | None = None
-    ) -> None:
+    def __init__(self, directory: Path, trials: int, member: dict[str, Any] | None) -> None:
         self.results: list[Result] = []
-        self._directory, self._trials, self._on = directory, trials, on
+        self._directory, self._trials, self._member = directory, trials, member
         self._orders: deque[dict[str, Any]] = deque()
         self._bell, self._ring = os.pipe()
 
@@ -44,7 +42,7 @@ class Driver:
             self.order("exit")
             return
         name = f"{len(self.results):04d}"
-        self.order("run", spec=Spec(name, {}, str(self._directory / name)).to_json())
+        self.order("run", spec=Spec(name, {}, str(self._directory / name), member=self._member).to_json())
 
     def fileno(self) -> int:
         return self._bell
@@ -57,8 +55,6 @@ class Driver:
         if message["type"] == "ended":
             self.results.append(Result.from_json(message["result"]))
             self.next()
-        if self._on:
-            self._on(self, message)
 
     def close(self) -> None:
         os.close(self._bell)
@@ -80,11 +76,11 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     def serve(
         train: Callable[[], Any],
         trials: int = 1,
-        on: Callable[[Driver, dict[str, Any]], None] | None = None,
+        member: dict[str, Any] | None = None,
         **options: Any,
     ) -> list[Result]:
         job = Job("run_1", "a", str(tmp_path), serialize(train, []), None, 0, needs_metric=False)
-        driver = Driver(run / "trials", trials, on)
+        driver = Driver(run / "trials", trials, member)
         made.append(driver)
         driver.next()
         slot.serve(driver, dataclasses.replace(job, import_path=(str(tmp_path / "lib"),), **options), None)
@@ -93,6 +89,21 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     yield serve
     for driver in made:
         driver.close()
+
+
+@pytest.fixture
+def on_result(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the driver says of a trial while its result is in the slot already and its process still lives."""
+    orders: list[dict[str, Any]] = []
+    after_result = _process_runner.ProcessRunner._after_result
+
+    def then_order(runner: Any, *arguments: Any) -> None:
+        after_result(runner, *arguments)
+        for order in orders:
+            runner._link.order(**order)
+
+    monkeypatch.setattr(_process_runner.ProcessRunner, "_after_result", then_order)
+    return orders
 
 
 @pytest.fixture
@@ -160,3 +171,45 @@ class TestImportsThatCrash:
         assert len(imports()) <= 3  # the first trial, the first parent meanwhile, the second parent
         assert [warning for result in results for warning in result.warnings] == []
         assert results[3].state is State.FINISHED
+
+
+def lingering(seconds: float) -> Callable[[], float]:
+    """A training function that leaves a thread at work."""
+
+    def train() -> float:
+        import threading
+
+        import hopslite
+
+        hopslite.report(0.1)
+        threading.Thread(target=threading.Event().wait, args=[seconds]).start()
+        return 0.9
+
+    return train
+
+
+class TestResultsOfProcessesThatLinger:
+    def test_one_that_is_there_is_not_stopped_any_more(self, serve: Serve, on_result: list[dict[str, Any]]) -> None:
+        on_result.append({"kind": "stop", "why": "it is hopeless"})
+        [result] = serve(lingering(1.0), stop_grace=0.1)
+        assert (result.state, result.metric, result.warnings) == (State.FINISHED, 0.9, ())
+
+    def test_the_end_of_the_run_does_not_take_it_away(self, serve: Serve, on_result: list[dict[str, Any]]) -> None:
+        on_result.append({"kind": "kill", "why": "timeout"})
+        [result] = serve(lingering(60.0))
+        assert (result.state, result.metric, result.error) == (State.FINISHED, 0.9, None)
+
+    def test_a_process_that_had_to_be_killed_is_told(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_process_runner, "GRACE_SECONDS", 0.2)
+        [result] = serve(lingering(60.0))
+        assert (result.state, result.metric) == (State.FINISHED, 0.9)
+        [line] = result.warnings
+        assert "still at work 0.2 s after the training function had ended" in line
+
+    def test_a_member_that_waits_for_the_others_has_not_ended(
+        self, serve: Serve, on_result: list[dict[str, Any]]
+    ) -> None:
+        on_result.append({"kind": "kill", "why": "another member failed"})
+        member = Member("worker", 0, environment={}).to_json()
+        [result] = serve(lambda: 0.9, member=member)
+        assert (result.state, result.cause) == (State.KILLED, "killed")
