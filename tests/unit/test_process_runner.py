@@ -195,7 +195,7 @@ class TestResultsOfProcessesThatLinger:
         assert (result.state, result.metric, result.warnings) == (State.FINISHED, 0.9, ())
 
     def test_the_end_of_the_run_does_not_take_it_away(self, serve: Serve, on_result: list[dict[str, Any]]) -> None:
-        on_result.append({"kind": "kill", "why": "timeout"})
+        on_result.append({"kind": "kill", "why": "the run is over"})
         [result] = serve(lingering(60.0))
         assert (result.state, result.metric, result.error) == (State.FINISHED, 0.9, None)
 
