@@ -291,7 +291,7 @@ class ProcessRunner:
         self._free_port()
         result = dataclasses.replace(result, log=os.path.basename(trial.place.log))
         told, self._to_tell = self._to_tell, []
-        self._send_end(warned(result, *told, *trial.place.settle()))
+        self._send_end(warned(result, *told, *self._work.warnings(result.state is State.FAILED), *trial.place.settle()))
         if not self._may_preload and self._preloaded:
             self._preloaded = set()
             self._restart_zygote()
