@@ -46,8 +46,7 @@ class WorkDir:
         if len(shown) > MAX_LINKS:
             self._too_many = (
                 f"the trial's working directory does not show the files of {self._mirrored}: that has {len(shown)} "
-                f"entries, and up to {MAX_LINKS} are shown; use absolute paths or inputs=, or start the run from another "
-                "directory"
+                f"entries, and up to {MAX_LINKS} are shown; use absolute paths or inputs=, or another directory"
             )
             return
         for name in set(shown).difference(os.listdir(self.cwd)):
