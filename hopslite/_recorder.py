@@ -57,28 +57,32 @@ class Recorder:
         resumption: Resumption | None = None,
     ) -> None:
         self._plan, self._settings, self._project, self._facts, self._tell = plan, settings, project, facts, tell
-        if resumption is None:
-            self.run_id, self.version, self.directory = project.new_run(plan.name)
-            self.started = time.time()
-            self._session = claim(self.directory)
-        else:
-            self.directory, self._session, past = resumption.run, resumption.session, resumption.record
-            self.run_id, self.version, self.started = past["run_id"], past["version"], past["started"]
         self._is_ending = False
         self._latest = 0.0
         self._lock = threading.Lock()  # guards the record: TensorBoard's address comes from another thread
-        self._record = self._first_record()
-        self.directory.write_json("run.json", self._record)
-        self._stored_plan = self._pickled_plan()
-        self._is_resumable = self._stored_plan is not None
-        self._journal = JournalWriter(self.directory)
-        if resumption is None:
-            self.emit("run_started", data=self._record)
-        else:
-            self.emit("resumed", data={"fresh": resumption.fresh, "session": self._session.number})
-        self._snapshot = threading.Thread(target=self._save_snapshot, name="hopslite-snapshot", daemon=True)
-        self._tensorboard: track.TensorBoardServer | None = None
-        self._tracking: track.Handle | None = None
+        with contextlib.ExitStack() as undo:  # for a full disk, or Ctrl-C: nobody else would release the session
+            if resumption is None:
+                self.run_id, self.version, self.directory = project.new_run(plan.name)
+                self.started = time.time()
+                self._session = claim(self.directory)
+            else:
+                self.directory, self._session, past = resumption.run, resumption.session, resumption.record
+                self.run_id, self.version, self.started = past["run_id"], past["version"], past["started"]
+            undo.callback(self._session.release)
+            self._record = self._first_record()
+            self.directory.write_json("run.json", self._record)
+            self._stored_plan = self._pickled_plan()
+            self._is_resumable = self._stored_plan is not None
+            self._journal = JournalWriter(self.directory)
+            undo.callback(self._journal.abandon)
+            if resumption is None:
+                self.emit("run_started", data=self._record)
+            else:
+                self.emit("resumed", data={"fresh": resumption.fresh, "session": self._session.number})
+            self._snapshot = threading.Thread(target=self._save_snapshot, name="hopslite-snapshot", daemon=True)
+            self._tensorboard: track.TensorBoardServer | None = None
+            self._tracking: track.Handle | None = None
+            undo.pop_all()
 
     def start(self) -> None:
         """Begin to show the run elsewhere; from here on it can be resumed with this plan."""
@@ -148,7 +152,9 @@ class Recorder:
 
     def leave(self, record: dict[str, Any] | None) -> None:
         """End without another word about the run; `record` is put back where this driver has only tried to resume."""
-        if record is not None:
+        if record is None:
+            self._journal.abandon()
+        else:
             self._journal.close(JOURNAL_SECONDS)
             with contextlib.suppress(OSError):
                 self.directory.write_json("run.json", record)

@@ -268,7 +268,7 @@ class Gang:
         self._emit("ended", dataclasses.replace(result, warnings=tuple(self._warnings)).to_json())
 
     def _verdict(self) -> Result:
-        if self._stopped_for is not None:
+        if self._stopped_for is not None and not self._had_ended():
             return self._failed("killed", f"ended: {self._stopped_for}")
         if not self._failures:
             return self._results[0]
@@ -279,6 +279,12 @@ class Gang:
         if others:
             error += f" (the other {f'{others} members were' if others > 1 else 'member was'} ended)"
         return dataclasses.replace(result, error=error, started=self._began, duration=time.time() - self._began)
+
+    def _had_ended(self) -> bool:
+        """Whether the trial was over when it was killed, but for processes that lingered."""
+        states = {rank: result.state for rank, result in self._results.items()}
+        trained = all(states.get(rank) is State.FINISHED for rank in self._trainers)
+        return not self._failures and (states.get(0) is State.STOPPED or trained)
 
     def _failed(self, cause: str, error: str, rank: int = 0) -> Result:
         return Result(

@@ -86,7 +86,7 @@ class InlineRunner:
         newest = None if self._job.verbose else GLANCE_LINES
         if self._job.tail and (lines := LogTail(place.log).read(True, newest)):
             self._link.send({"type": "output", "trial": spec.trial_id, "lines": lines})
-        result = warned(result, *place.settle())
+        result = warned(result, *self._work.warnings(result.state is State.FAILED), *place.settle())
         self._send_reports()
         self._link.send({"type": "ended", "result": json_safe(result.to_json())})
 

@@ -15,7 +15,7 @@ from typing import Any
 from .. import _plugins
 from .._trial import Member, Result, Spec, State, json_safe
 from .capture import GLANCE_LINES
-from .child import NEVER, RunningTrial, how_it_died, warned
+from .child import NEVER, RunningTrial, how_it_died, signal_name, warned
 from .execute import failed
 from .job import Job
 from .link import Link
@@ -54,6 +54,7 @@ class ProcessRunner:
         self._preloaded: set[str] = set(job.preload)
         self._preload_environment: dict[str, str] = {}
         self._trial: RunningTrial | None = None
+        self._to_tell: list[str] = []  # with the next result
         self._port: socket.socket | None = None
         self._next_sample = self._next_tail = NEVER
 
@@ -96,7 +97,7 @@ class ProcessRunner:
             self._release(trial)
         elif message["type"] == "probe":
             self._tell_listening("probed", trial)
-        elif message["type"] == "stop":
+        elif message["type"] == "stop" and not trial.result:
             trial.ask_to_stop(message["why"])
             trial.deadline = min(trial.deadline, time.monotonic() + self._job.stop_grace)
         elif message["type"] == "kill":
@@ -163,6 +164,7 @@ class ProcessRunner:
             self._link.send({**told, "step": step, "value": value})
         elif "pid" in message:
             trial.began(message["pid"])
+            self._zygote.has_forked = True
             if trial.heard:
                 trial.silent_at = self._silence()
             if self._job.trial_timeout:  # from here on: it may have waited for the zygote to import a framework
@@ -176,7 +178,7 @@ class ProcessRunner:
             if trial.waits and trial.result.state is State.FINISHED:
                 self._tell_listening("done", trial)
             else:
-                trial.kill_at = time.monotonic() + GRACE_SECONDS
+                trial.kill_at = min(trial.kill_at, time.monotonic() + GRACE_SECONDS)
             self._after_result(trial, message["modules"], message["environment"])
 
     def _silence(self) -> float:
@@ -208,15 +210,39 @@ class ProcessRunner:
         try:
             message = json.loads(self._zygote.link.recv_bytes())
         except (EOFError, OSError):
-            self._restart_zygote()
-            if trial:
-                trial.kill()
-                trial.exit, trial.closed = {"status": None}, True
+            self._on_dead_zygote(trial)
+            return
+        if "importing" in message:
+            self._zygote.importing = message["importing"]
             return
         # a trial whose result is here may have been left before its process had ended: that end is none of the next's
         if trial and (trial.spec.trial_id, trial.spec.attempt) == (message["trial"], message["attempt"]):
             trial.exit = message
             self._drain(trial)
+
+    def _on_dead_zygote(self, trial: RunningTrial | None) -> None:
+        """Go on with another; one that an import has killed is followed by one that imports nothing ahead."""
+        dead = self._zygote
+        if trial:
+            self._drain(trial)
+        by_import = bool(dead.importing or (self._preloaded and not dead.has_forked))
+        if by_import:
+            self._may_preload, self._preloaded = False, set()
+        self._restart_zygote()
+        code = dead.process.returncode
+        how = f"was killed by {signal_name(-code)}" if code < 0 else f"exited with code {code}"
+        how += f" while it imported {dead.importing} ahead of trials" if dead.importing else ""
+        if by_import:
+            self._to_tell.append(f"the parent process of trials {how}; those of this slot import frameworks themselves")
+        if trial is None:
+            return
+        if dead.importing and trial.pid is None and trial.ended_for is None:  # it had not begun
+            trial.link.close()
+            trial.place.abandon()
+            self._begin(trial.spec)
+            return
+        trial.kill()
+        trial.exit = {"status": None, "why": f"the parent process of the trial {how}"}
 
     def _drain(self, trial: RunningTrial) -> None:
         """Read what a dead child had still sent; a process that it left behind may hold the socket open."""
@@ -234,6 +260,11 @@ class ProcessRunner:
             trial.deadline = trial.silent_at = NEVER
             trial.end(why)
         if now >= trial.kill_at:
+            if trial.result and trial.ended_for is None:
+                self._to_tell.append(
+                    f"its process was still at work {GRACE_SECONDS:g} s after the training function had ended (threads "
+                    "that are no daemons, or what is registered with atexit) and was killed"
+                )
             trial.kill()
         if now >= self._next_sample:
             self._next_sample = now + self._job.sample_seconds
@@ -254,12 +285,13 @@ class ProcessRunner:
         trial.link.close()
         if self._job.tail:
             self._send_output(trial, last=True)
-        result = trial.result if trial.ended_for is None and trial.result else how_it_died(trial, self._job)
+        result = trial.result if trial.result and trial.result_counts else how_it_died(trial, self._job)
         if trial.exit and trial.exit.get("usage"):
             result = dataclasses.replace(result, usage=trial.exit["usage"])
         self._free_port()
         result = dataclasses.replace(result, log=os.path.basename(trial.place.log))
-        self._send_end(warned(result, *trial.place.settle()))
+        told, self._to_tell = self._to_tell, []
+        self._send_end(warned(result, *told, *self._work.warnings(result.state is State.FAILED), *trial.place.settle()))
         if not self._may_preload and self._preloaded:
             self._preloaded = set()
             self._restart_zygote()
@@ -270,6 +302,9 @@ class ProcessRunner:
     def _restart_zygote(self) -> None:
         self._zygote.close()
         self._zygote = Zygote(self._job, self._environment, preload=self._may_preload)
+        if later := sorted(self._preloaded.difference(self._job.preload)):  # what trials have shown to need
+            with contextlib.suppress(OSError):
+                self._zygote.preload(later, self._preload_environment)
 
     def close(self) -> None:
         trial, self._trial = self._trial, None

@@ -11,7 +11,7 @@ import socket
 import time
 from typing import Any
 
-from .._trial import Result, Spec
+from .._trial import Result, Spec, State
 from ..store import RunDir
 from .capture import LOG, LogTail
 from .context import TrialContext
@@ -23,7 +23,7 @@ from .system import Sampler, kernel_oom_kills
 from .workdir import WorkDir
 from .zygote import Zygote
 
-__all__ = ["NEVER", "Place", "RunningTrial", "how_it_died", "warned"]
+__all__ = ["NEVER", "Place", "RunningTrial", "how_it_died", "signal_name", "warned"]
 
 STACK_DUMP_SECONDS = 1.0  # between the request for a stack trace and the kill, when a trial is out of time
 NEVER = float("inf")
@@ -117,6 +117,17 @@ class RunningTrial:
         """The process is gone; its result, if it sent one, has been read."""
         return (self.exit is not None and self.closed) or (self.closed and self.result is not None)
 
+    @property
+    def result_counts(self) -> bool:
+        """Whether its result is that of the trial, though its process may have been ended before it was gone.
+
+        What has finished or was stopped stays so. A member's end only counts when all are done, after which it waits
+        no longer.
+        """
+        if self.ended_for is None or self.result is None:
+            return self.result is not None
+        return self.result.state is State.STOPPED or (self.result.state is State.FINISHED and not self.waits)
+
     def ask_to_stop(self, why: str) -> None:
         """Have the training function stopped at its next report."""
         self.stop_why = why
@@ -172,7 +183,7 @@ def how_it_died(trial: RunningTrial, job: Job) -> Result:
     elif trial.ended_for is not None:
         cause, error = "killed", f"ended: {trial.ended_for}"
     elif status is None:
-        cause, error = "lost", "the parent process of the trial was killed"
+        cause, error = "lost", (trial.exit or {}).get("why", "the parent process of the trial was killed")
     elif os.WIFSIGNALED(status):
         cause, error = _by_signal(os.WTERMSIG(status), trial)
     else:
@@ -181,11 +192,15 @@ def how_it_died(trial: RunningTrial, job: Job) -> Result:
     return failed(trial.spec, cause, f"{error}; see {os.path.basename(trial.place.log)}", trial.started)
 
 
-def _by_signal(number: int, trial: RunningTrial) -> tuple[str, str]:
+def signal_name(number: int) -> str:
     try:
-        name = signal.Signals(number).name
+        return signal.Signals(number).name
     except ValueError:
-        name = f"signal {number}"
+        return f"signal {number}"
+
+
+def _by_signal(number: int, trial: RunningTrial) -> tuple[str, str]:
+    name = signal_name(number)
     if number == signal.SIGKILL and kernel_oom_kills() > trial.oom_kills:
         return "out-of-memory", "killed by the kernel, which was out of memory (SIGKILL)"
     if number in (signal.SIGSEGV, signal.SIGBUS):

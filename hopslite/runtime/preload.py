@@ -103,11 +103,16 @@ def framework_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in _READ_AT_IMPORT & os.environ.keys()}
 
 
-def import_all(names: Iterable[str]) -> None:
-    """Import what can be imported; a failure is left for the trial to meet where the user sees it."""
+def import_all(names: Iterable[str], tell: Callable[[str], None]) -> None:
+    """Import what can be imported; a failure is left for the trial to meet where the user sees it.
+
+    Args:
+        tell: is called with a module's name before it is imported, which may be the last that this process does.
+    """
     with silenced():
         for name in sorted(names):
             if name not in sys.modules:
+                tell(name)
                 with contextlib.suppress(Exception):  # foreign modules may raise anything
                     importlib.import_module(name)
 

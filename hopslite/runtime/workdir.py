@@ -14,7 +14,7 @@ from ..store.cache import is_cached
 
 __all__ = ["WorkDir"]
 
-MAX_LINKS = 500
+MAX_LINKS = 5000  # 0.1 s once for a slot, and 40 ms for each trial, which looks at every link
 ROOM = 2  # times the size of what is moved to another disk must be free there: others need some, too
 
 
@@ -29,6 +29,8 @@ class WorkDir:
 
     def __init__(self, mirrored: str, local_logdir: bool) -> None:
         self._mirrored, self._local_logdir = mirrored, local_logdir
+        self._too_many: str | None = None
+        self._told = False
         self._first = tempfile.mkdtemp(prefix="hopslite-", dir=_scratch())
         self._use(self._first)
 
@@ -46,10 +48,23 @@ class WorkDir:
             shown = os.listdir(self._mirrored) if self._mirrored else []
         except OSError:
             return  # another machine, without this directory
-        if len(shown) <= MAX_LINKS:
-            for name in set(shown).difference(os.listdir(self.cwd)):
-                with contextlib.suppress(FileExistsError):
-                    os.symlink(os.path.join(self._mirrored, name), os.path.join(self.cwd, name))
+        self._too_many = None
+        if len(shown) > MAX_LINKS:
+            self._too_many = (
+                f"the trial's working directory does not show the files of {self._mirrored}: that has {len(shown)} "
+                f"entries, and up to {MAX_LINKS} are shown; use absolute paths or inputs=, or another directory"
+            )
+            return
+        for name in set(shown).difference(os.listdir(self.cwd)):
+            with contextlib.suppress(FileExistsError):
+                os.symlink(os.path.join(self._mirrored, name), os.path.join(self.cwd, name))
+
+    def warnings(self, failed: bool) -> list[str]:
+        """What a trial's result should tell: the slot's first, and those that failed, perhaps for that."""
+        if self._too_many is None or (self._told and not failed):
+            return []
+        self._told = True
+        return [self._too_many]
 
     def keep(self, directory: str, with_logdir: bool = True) -> None:
         """Move what the trial wrote into its directory; what is there already stays as it is."""

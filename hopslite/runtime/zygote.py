@@ -2,7 +2,8 @@
 
 A program of its own, so that a trial inherits nothing of the Spark worker. It talks with the slot over
 one socket: a byte that says what follows (`R` run, with the trial's own socket as a descriptor; `P` preload), then a
-JSON frame. It answers with a frame per child that ended. When the socket closes it kills its children and ends.
+JSON frame. It answers with a frame per child that ended, and tells what it imports (`importing`; null: no more), since
+a framework may kill it. When the socket closes it kills its children and ends.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,10 @@ MAX_KILLS = 1000
 
 
 class Zygote:
-    """The slot's handle on a zygote process."""
+    """The slot's handle on a zygote process.
+
+    `importing` is the module that it imports ahead of trials, as it has told; `has_forked`: a trial has begun.
+    """
 
     def __init__(self, job: Job, environment: dict[str, str], preload: bool) -> None:
         ours, theirs = socket.socketpair()
@@ -56,6 +61,8 @@ class Zygote:
             env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))},
         )
         theirs.close()
+        self.importing: str | None = None
+        self.has_forked = False
         self._socket = ours
         self.link = Connection(os.dup(ours.fileno()))
         setup = {f.name: getattr(job, f.name) for f in dataclasses.fields(job) if f.name != "payload"}
@@ -117,7 +124,7 @@ class _Server:
         adopt_orphans()  # what a trial leaves running comes here, to be killed
 
     def serve(self) -> None:
-        import_all(self._job.preload)
+        self._import(self._job.preload)
         gc.collect()
         gc.freeze()
         while True:
@@ -128,6 +135,14 @@ class _Server:
             if self._control.fileno() in ready:
                 self._serve_request()
 
+    def _import(self, modules: Sequence[str]) -> None:
+        if modules:
+            import_all(modules, lambda name: self._send(importing=name))
+            self._send(importing=None)
+
+    def _send(self, **message: Any) -> None:
+        self._link.send_bytes(json.dumps(message).encode())
+
     def _serve_request(self) -> None:
         what, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
         if not what:
@@ -137,7 +152,7 @@ class _Server:
             if request["environment"] and self._environment is None:
                 self._environment = dict(os.environ)
             os.environ.update(request["environment"])  # what the trial had set before it imported the framework
-            import_all(request["modules"])
+            self._import(request["modules"])
             gc.freeze()
             return
         spec, context = Spec(**request["spec"]), TrialContext(**request["context"])
@@ -184,8 +199,7 @@ class _Server:
             _, status, usage = os.wait4(pid, 0)
             if pid in self._children:
                 trial_id, attempt = self._children.pop(pid)
-                ended = {"trial": trial_id, "attempt": attempt, "status": status, "usage": _used(usage)}
-                self._link.send_bytes(json.dumps(ended).encode())
+                self._send(trial=trial_id, attempt=attempt, status=status, usage=_used(usage))
                 self._kill_adopted()
 
     def kill_all(self) -> None:

@@ -116,6 +116,13 @@ class JournalWriter:
             self._failure = OSError(f"the journal could not be written within {timeout:.0f} s")
         return self._failure if self._pending else None
 
+    def abandon(self) -> None:
+        """End without writing what is pending: the run is another driver's, or has not come about."""
+        with self._lock:
+            self._shut_out = True
+            self._pending.clear()
+        self.close(LAST_SECONDS)
+
     def _work(self) -> None:
         pause = FLUSH_SECONDS
         while True:

@@ -106,7 +106,11 @@ class Session:
         except BaseException:
             _held.discard(token)
             raise
-        self._thread.start()
+        try:
+            self._thread.start()  # waits for the thread, and so is where a Ctrl-C arrives
+        except BaseException:
+            self.release()
+            raise
 
     def renew(self) -> None:
         """Say that the driver goes on, as often as it likes; does not wait for a disk.
@@ -135,7 +139,8 @@ class Session:
             return
         self._ending = True
         self._wake.set()
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
         _held.discard(self._record["token"])
         self._record["ended"] = True
         try:

@@ -224,6 +224,17 @@ def test_a_gang_can_be_killed_at_any_moment(formed: bool) -> None:
     assert "timeout=1 s" in str(driver.result.error)
 
 
+@pytest.mark.parametrize("state", [State.FINISHED, State.STOPPED])
+def test_what_had_ended_stays_so_when_it_is_killed_while_a_process_lingers(state: State) -> None:
+    driver = Driver("torch", Size(2)).form()
+    driver.say(0, "done")
+    driver.say(1, "done")
+    driver.gang.kill("timeout=1 s")
+    for rank in range(2):
+        driver.end(rank, state if rank == 0 else State.FINISHED, metric=0.9 if rank == 0 else None)
+    assert (driver.result.state, driver.result.metric) == (state, 0.9)
+
+
 def test_a_slot_that_does_not_end_its_member_is_cut_off() -> None:
     driver = Driver("torch", Size(2)).form()
     driver.gang.kill("why")

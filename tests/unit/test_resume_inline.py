@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +17,17 @@ import pytest
 import hopslite
 from hopslite import experiment, space
 from hopslite._trial import Event
-from hopslite.errors import InvalidArguments, ReplayError, ResumeError, RunInterrupted, RunIsRunning, TrialFailed
+from hopslite.errors import (
+    InvalidArguments,
+    ReplayError,
+    ResumeError,
+    RunInterrupted,
+    RunIsRunning,
+    RunTakenOver,
+    TrialFailed,
+)
 from hopslite.store import JournalReader, JournalWriter, RunDir
-from hopslite.store.sessions import claim
+from hopslite.store.sessions import Session, at_work, claim
 
 SPACE = {"x": [0.0, 1.0], "n": [1, 4]}
 Ran = list[tuple[float, int]]
@@ -417,3 +427,60 @@ def test_bad_options_are_refused(options: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidArguments, match=problem):
         search(lambda x, n: x, **options)
     assert not os.path.exists(os.path.join(os.environ["HOPSLITE_PROJECT"], "Experiments"))
+
+
+def threads() -> list[str]:
+    """What drivers of this process have at work on their runs."""
+    return [thread.name for thread in threading.enumerate() if thread.name in ("hopslite-session", "hopslite-journal")]
+
+
+def open_files() -> str:
+    """This process's journals that are open."""
+    links = (Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd"))
+    return "\n".join(os.readlink(link) for link in links if link.is_symlink() and "/journal/" in os.readlink(link))
+
+
+class TestARunThatDoesNotComeAbout:
+    @pytest.mark.parametrize("problem", [OSError("disk full"), KeyboardInterrupt()])
+    @pytest.mark.parametrize("at", ["RunDir.write_json", "_recorder.JournalWriter", "_recorder.Recorder.emit"])
+    def test_nothing_goes_on_working_on_it(
+        self, monkeypatch: pytest.MonkeyPatch, at: str, problem: BaseException
+    ) -> None:
+        def fail(*arguments: Any, **options: Any) -> Any:
+            raise problem
+
+        with monkeypatch.context() as broken:
+            broken.setattr(f"hopslite.{at.replace('RunDir', 'store.RunDir')}", fail)
+            with pytest.raises(type(problem)):
+                search(lambda x, n: x)
+        assert threads() == []
+        [sessions] = Path(os.environ["HOPSLITE_PROJECT"]).glob("Experiments/*/sessions")
+        assert at_work(RunDir(str(sessions.parent))) is False
+
+    def test_a_ctrl_c_while_the_session_begins_ends_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        start = threading.Thread.start
+
+        def interrupted(thread: threading.Thread) -> None:
+            start(thread)
+            if thread.name == "hopslite-session":
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as broken:
+            broken.setattr(threading.Thread, "start", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                search(lambda x, n: x)
+        assert threads() == []
+
+    def test_one_that_another_driver_has_taken_over_is_let_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def gone(session: Session) -> None:
+            if journal := open_files():
+                opened.append(journal)
+                raise RunTakenOver("it goes on elsewhere", run_id="r", host="h", pid=1)
+
+        opened: list[str] = []
+        monkeypatch.setattr(Session, "renew", gone)
+        with pytest.raises(RunTakenOver):
+            search(lambda x, n: time.sleep(0.1) or x)
+        assert opened
+        assert threads() == []
+        assert open_files() == ""

@@ -14,7 +14,7 @@ import pytest
 from observe import PATIENCE_S, eventually
 
 from hopslite._trial import Spec
-from hopslite.runtime import slot
+from hopslite.runtime import slot, workdir
 from hopslite.runtime.child import Place
 from hopslite.runtime.job import Job
 from hopslite.runtime.values import serialize
@@ -27,6 +27,7 @@ class Link:
 
     def __init__(self, *orders: dict[str, Any]) -> None:
         self.said: list[str] = []
+        self.result: dict[str, Any] | None = None
         self.changed = threading.Condition()
         self._orders: deque[dict[str, Any]] = deque()
         self._bell, self._ring = os.pipe()
@@ -49,6 +50,7 @@ class Link:
             self.said.append(message["type"])
             self.changed.notify_all()
         if message["type"] == "ended":
+            self.result = message["result"]
             self._order({"type": "exit"})
 
     def close(self) -> None:
@@ -91,6 +93,18 @@ def test_it_beats_while_it_copies_files(job: Job, link: Link, isolation: str, mo
     assert heard == [True]
     others = [kind for kind in link.said if kind not in ("beat", "sample")]
     assert others == ["ready", "started", "ended"]
+
+
+@pytest.mark.parametrize("isolation", ["process", "none"])
+def test_a_trial_that_is_not_shown_the_drivers_files_is_told(
+    job: Job, link: Link, isolation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workdir, "MAX_LINKS", 0)
+    Path(job.directory, "data.csv").touch()
+    slot.serve(link, dataclasses.replace(job, isolation=isolation), None)
+    assert link.result is not None
+    [line] = link.result["warnings"]
+    assert "1 entries, and up to 0 are shown" in line
 
 
 def test_it_does_not_beat_on_after_its_end(job: Job, link: Link, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,6 +196,14 @@ def _claim(folder: str) -> int:
 
 
 class TestJournal:
+    def test_what_is_abandoned_writes_no_more(self, run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(journal, "FLUSH_SECONDS", 60.0)
+        writer = JournalWriter(run)
+        writer.append(Event("started", 0.0))
+        writer.abandon()
+        writer.append(Event("ended", 0.0))
+        assert list(JournalReader(run).new()) == []
+
     def test_an_event_is_durable_within_a_second(self, run: RunDir) -> None:
         writer = JournalWriter(run)
         reader = JournalReader(run)

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from observe import files_below
 
+from hopslite.runtime import workdir
 from hopslite.runtime.workdir import WorkDir
 from hopslite.store import cache
 
@@ -118,3 +119,26 @@ class TestSetAside:
         assert stat.S_IMODE(os.stat(work.root).st_mode) == 0o700
         work.remove()
         assert files_below(before) == {"cwd", "cwd/result.txt", "cwd/link", "logdir"}
+
+
+def test_what_is_too_much_to_be_shown_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workdir, "MAX_LINKS", 2)
+    for name in ("a", "b"):
+        (tmp_path / name).touch()
+    work = WorkDir(str(tmp_path), local_logdir=False)
+    work.prepare()
+    assert (files_below(work.cwd), work.warnings(failed=True)) == ({"a", "b"}, [])
+
+    (tmp_path / "c").touch()
+    work.prepare()
+    [line] = work.warnings(failed=False)
+    assert f"{tmp_path}: that has 3 entries, and up to 2 are shown; use absolute paths or inputs=" in line
+
+    work.prepare()
+    assert work.warnings(failed=False) == []  # a search has many trials
+    assert work.warnings(failed=True) == [line]
+
+    (tmp_path / "c").unlink()
+    work.prepare()
+    assert work.warnings(failed=True) == []
+    work.remove()
