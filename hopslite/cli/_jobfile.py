@@ -9,10 +9,12 @@ from typing import Any
 import yaml
 
 from ..errors import InvalidArguments
+from ..runtime.command import parameter_name, text_of
 
-__all__ = ["KEYS", "read_job"]
+__all__ = ["KEYS", "read_job", "written_params"]
 
 CALL = "hopslite run"
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 def _is_scalar(value: Any) -> bool:
@@ -20,9 +22,15 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _is_params(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(name, str) and (_is_scalar(each) or (isinstance(each, list) and each and all(map(_is_scalar, each))))
-        for name, each in value.items()
+    is_named = isinstance(value, dict) and all(isinstance(name, str) for name in value)
+    return (
+        is_named
+        and len({parameter_name(name) for name in value}) == len(value)
+        and all(
+            parameter_name(name).isidentifier()
+            and (_is_scalar(each) or (isinstance(each, list) and each and all(map(_is_scalar, each))))
+            for name, each in value.items()
+        )
     )
 
 
@@ -91,3 +99,22 @@ def read_job(path: str) -> dict[str, Any]:
     if problems:
         raise InvalidArguments(CALL, problems)
     return values
+
+
+def written_params(path: str) -> dict[str, list[str]]:
+    """How the values of each parameter of a job file are to be given to the program: a number as it is in the file."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    values = yaml.safe_load(text).get("params", {})
+    node: Any = yaml.compose(text, yaml.SafeLoader)
+    written = {key.value: value for top, params in node.value if top.value == "params" for key, value in params.value}
+    return {name: _written(value, written.get(name)) for name, value in values.items()}
+
+
+def _written(value: Any, node: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    return [
+        each.value if isinstance(each, yaml.ScalarNode) and each.tag in NUMBERS else text_of(one)
+        for one, each in zip(values, nodes if len(nodes) == len(values) else [None] * len(values), strict=True)
+    ]

@@ -15,10 +15,11 @@ import click
 from .._trial import State
 from ..errors import InvalidArguments, TrialFailed
 from ..pool._session import session
-from ..runtime.command import Command
+from ..runtime.command import PYTHONS, Argument, Command, parameter_name
 from ._code import packed
 from ._common import home, project_option
-from ._jobfile import read_job
+from ._jobfile import read_job, written_params
+from ._parameters import Parameters, by_value, parsed
 
 __all__ = ["run_command"]
 
@@ -64,19 +65,25 @@ def run_command(place: str | None, program: str, parameters: Sequence[str], **op
             "a metric compares values of parameters, and there are none; add one, such as --lr '[0.1, 0.01]', or leave "
             "--metric out"
         )
+    command = _commanded(job, packed(os.path.abspath(job["code"])))
+    return _launch(place, job, command, params, master)
+
+
+def _commanded(job: Mapping[str, Any], code: bytes) -> Command:
     words = shlex.split(job["command"])
-    if words[0] in ("python", "python3") and len(words) > 1:
-        words = words[1:]  # the one that the executors have
-    command = Command(
+    if words[0] in PYTHONS and words[1:] and words[1].endswith(".py"):
+        words = words[1:]  # errors then have the program's name
+    return Command(
         words=tuple(words),
-        names=tuple(params),
-        code=packed(os.path.abspath(job["code"])),
+        names=tuple(job["params"]),
+        code=code,
         environment={
             name: value if isinstance(value, str) else json.dumps(value) for name, value in job["env"].items()
         },
         metric=job.get("metric"),
+        arguments=tuple(job["arguments"]),
+        texts=job["texts"],
     )
-    return _launch(place, job, command, params, master)
 
 
 def _launch(
@@ -118,10 +125,11 @@ def _job(program: str, parameters: Sequence[str], given: dict[str, Any]) -> dict
     is_file = program.endswith((".yml", ".yaml"))
     folder = os.path.dirname(os.path.abspath(program)) if is_file or os.path.exists(program) else os.getcwd()
     job: dict[str, Any] = {}
+    texts: dict[str, list[str]] = {}
     if is_file:
         if not os.path.isfile(program):
             raise InvalidArguments("hopslite run", [f"there is no job file {program}"])
-        job = read_job(program)
+        job, texts = read_job(program), written_params(program)
     else:
         if program.endswith(".py") and not os.path.isfile(program):
             raise InvalidArguments("hopslite run", [f"there is no program {program}"])
@@ -130,9 +138,7 @@ def _job(program: str, parameters: Sequence[str], given: dict[str, Any]) -> dict
     files = given.pop("environment", ())
     job["env"] = {**job.get("env", {}), **{name: value for path in files for name, value in _variables(path).items()}}
     job["inputs"] = {**job.get("inputs", {}), **_inputs(given.pop("inputs", ()))}
-    words, params = _parameters(parameters)
-    job["params"] = {**job.get("params", {}), **params}
-    job["command"] = " ".join([job["command"], *map(shlex.quote, words)])
+    _add_parameters(job, parsed(parameters), texts)
     job |= given
     job["code"] = os.path.join(folder, job["code"]) if job.get("code") else folder
     if not os.path.isdir(job["code"]):
@@ -141,37 +147,20 @@ def _job(program: str, parameters: Sequence[str], given: dict[str, Any]) -> dict
     return job
 
 
-def _parameters(given: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Words of the command, and its parameters: `--lr 0.1` and `--lr=0.1`; `--flag` alone is true."""
-    words: list[str] = []
-    params: dict[str, Any] = {}
-    left = list(given)
-    while left:
-        word = left.pop(0)
-        if not word.startswith("--") or word == "--":
-            words.append(word)
-            continue
-        name, equals, text = word[2:].partition("=")
-        if not equals:
-            text = left.pop(0) if left and not left[0].startswith("--") else "true"
-        if not name.replace("-", "_").isidentifier():
-            raise click.UsageError(f"{word}: {name!r} is no name of a parameter")
-        params[name.replace("-", "_")] = _value(text)
-    return words, params
-
-
-def _value(text: str) -> Any:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        if text.lstrip().startswith("["):
-            raise click.UsageError(
-                f"{text} is no list in JSON, such as '[0.1, 0.01]' or '[\"adam\", \"sgd\"]'"
-            ) from None
-        return text
-    if value == []:
-        raise click.UsageError("a parameter has an empty list of values; give at least one")
-    return value if isinstance(value, (str, int, float, bool, list)) else text
+def _add_parameters(job: dict[str, Any], typed: Parameters, texts: Mapping[str, list[str]]) -> None:
+    """Put the parameters of a job file and of the command line together; of both, the command line's counts."""
+    of_file = job.get("params", {})
+    job["params"], job["texts"], job["arguments"] = {}, {}, []
+    for spelled, value in of_file.items():
+        name = parameter_name(spelled)
+        job["params"][name] = value
+        job["texts"][name] = by_value(value if isinstance(value, list) else [value], texts[spelled])
+        if name not in typed.values:
+            job["arguments"].append(Argument((f"--{spelled}", f"{{{name}}}"), name))
+    job["params"] |= typed.values
+    job["texts"] |= typed.texts
+    job["arguments"] += typed.arguments
+    job["command"] = " ".join([job["command"], *map(shlex.quote, typed.words)])
 
 
 def _variables(path: str) -> dict[str, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -12,13 +14,14 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import psutil
 import pytest
 
 from hopslite import cli, experiment
 from hopslite.cli._code import packed
 from hopslite.cli._jobfile import read_job
-from hopslite.cli._run import _job
+from hopslite.cli._run import _commanded, _job
 from hopslite.errors import InvalidArguments, TrialFailed
 from hopslite.runtime import command
 from hopslite.runtime.command import Command
@@ -220,6 +223,100 @@ class TestCode:
             packed(str(code))
 
 
+def lines(job: dict[str, Any]) -> list[list[str]]:
+    """The command line of each combination, without this Python."""
+    command = _commanded(job, code=b"")
+    values = [value if isinstance(value, list) else [value] for value in job["params"].values()]
+    combinations = [dict(zip(job["params"], each, strict=True)) for each in itertools.product(*values)]
+    return [[word for word in command._line(each) if word != sys.executable] for each in combinations]
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("typed", "params"),
+        [
+            (["--batch-size", "8"], {"batch_size": 8}),
+            (["--fast"], {"fast": True}),
+            (["--fast", "--version", "1.10"], {"fast": True, "version": 1.1}),
+            (["--layers", "64", "32", "--n", "1e3"], {"layers": "64 32", "n": 1000.0}),
+            (["--tag", "a", "--lr", "1", "--tag=b", "--tag"], {"tag": "a b true", "lr": 1}),
+            (["--lr=.5", "--low", "-0.5", "--lower", "-inf", "-v", "x"], {"lr": ".5", "low": -0.5, "lower": "-inf"}),
+            (["--name", '"x"', "--empty", "", "--none=", "--null", "null"],
+             {"name": '"x"', "empty": "", "none": "", "null": "null"}),
+            (["fit", "-v", "--fast", "--lambda", "3", "--no-cuda"], {"fast": True, "lambda_": 3, "no_cuda": True}),
+            (["a b", "--", "--lr", "[1, 2]", "--", "{x}", "--x", "1"], {}),
+            (["--x", "1", "--", "{x}"], {"x": 1}),
+            (["--out", "{lr}", "--lr", "1"], {"out": "{lr}", "lr": 1}),
+        ],
+    )  # fmt: skip
+    def test_are_what_was_typed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: list[str], params: dict[str, Any]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        job = _job("train", typed, {})
+        assert job["params"] == params
+        assert lines(job) == [["train", *typed]]
+
+    @pytest.mark.parametrize(
+        ("typed", "values", "expected"),
+        [
+            (["--lr", "[0.1, 1e-3 ,1E3]", "data.csv"], [0.1, 0.001, 1000.0],
+             [["--lr", text, "data.csv"] for text in ("0.1", "1e-3", "1E3")]),
+            (['--lr=["a b","ü", null , true]'], ["a b", "ü", None, True],
+             [[f"--lr={text}"] for text in ("a b", "ü", "null", "true")]),
+            (["--lr", "[[64,32], [128]]"], [[64, 32], [128]], [["--lr", text] for text in ("[64,32]", "[128]")]),
+            (["--lr", "[1.1, 1.10]"], ["1.1", "1.10"], [["--lr", "1.1"], ["--lr", "1.10"]]),
+            (["--lr", "[1, 1.0]"], [1, 1.0], [["--lr", "1"], ["--lr", "1.0"]]),
+            (["--lr", "[1e0, 2]", "at-{lr}"], [1.0, 2], [["at-1e0"], ["at-2"]]),
+        ],
+    )  # fmt: skip
+    def test_of_a_list_are_its_texts(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: list[str], values: list[Any],
+        expected: list[list[str]],
+    ) -> None:  # fmt: skip
+        monkeypatch.chdir(tmp_path)
+        job = _job("train", typed, {})
+        assert job["params"] == {"lr": values}
+        assert lines(job) == [["train", *each] for each in expected]
+
+    def test_of_a_job_file_are_its_texts(self, tmp_path: Path) -> None:
+        (tmp_path / "job.yml").write_text(
+            "command: python train.py --at={version}\nparams:\n  batch-size: &b [8, 1_6]\n  version: 1.10\n"
+            "  n: 1.0e+3\n  text: '1.10'\n  deep: yes\n  more: *b\n  <<: {lambda: 1.50}"
+        )
+        job = _job(str(tmp_path / "job.yml"), ["--n", "1e4", "--", "x"], {})
+        assert job["params"] == {
+            "batch_size": [8, 16], "version": 1.1, "n": 10000.0, "text": "1.10", "deep": True, "more": [8, 16],
+            "lambda_": 1.5,
+        }  # fmt: skip
+        assert lines(job)[1] == [
+            "train.py", "--at=1.10", "--lambda", "1.5", "--batch-size", "8", "--text", "1.10", "--deep", "true",
+            "--more", "1_6", "--n", "1e4", "--", "x",
+        ]  # fmt: skip
+
+    def test_another_python_is_this_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        command = _commanded(_job("python", ["-m", "train", "--lr", "1"], {}), code=b"")
+        assert command._line({"lr": 1}) == [sys.executable, "-m", "train", "--lr", "1"]
+
+    def test_reach_the_program(self, code: Path, project: str) -> None:
+        (code / "train.py").write_text(TELLS)
+        typed = ["fit", "--batch-size", "8", "--fast", "--layers", "64", "32", "--version", "1.10", "--lr", "[1e-3]"]
+        job = _job(str(code / "train.py"), typed, {})
+        command = _commanded(job, packed(str(code)))
+        lists = {name: value if isinstance(value, list) else [value] for name, value in job["params"].items()}
+        resumed = pickle.loads(cloudpickle.dumps(command))  # as from the plan of a run that broke off
+        for each in (command, resumed):
+            run = experiment.launch(each, lists, name="job", **OPTIONS)
+            assert told(run)["argv"] == [*typed[:-1], "1e-3"]
+            names = ("BATCH_SIZE", "FAST", "LAYERS", "VERSION", "LR")
+            variables = [told(run)["env"][f"HOPSLITE_PARAM_{name}"] for name in names]
+            assert variables == ["8", "true", "64 32", "1.10", "1e-3"]
+            assert run.trials[0].params == {
+                "batch_size": 8, "fast": True, "layers": "64 32", "version": 1.1, "lr": 0.001,
+            }  # fmt: skip
+
+
 class TestJobFiles:
     def test_all_that_it_may_say(self, tmp_path: Path) -> None:
         job = {
@@ -245,6 +342,8 @@ class TestJobFiles:
                 "command: x\ntimeout: -1\ndirection: up",
                 ["line 2: timeout", "line 3: direction is 'up'; give max or min"],
             ),
+            ("command: x\nparams: {1 x: 2}", ["line 2: params"]),
+            ("command: x\nparams: {a-b: 2, a_b: 3}", ["line 2: params"]),
             ("command: [x", ["line 1: this is not YAML"]),
             ("- a\n- b", ["this is no such list of keys"]),
             ("", ["this is no such list of keys"]),
@@ -270,6 +369,9 @@ class TestJobFiles:
         job = _job(str(tmp_path / "job.yml"), ["fit", "--lr", "[1, 2]", "--batch-size=8", "--fast"], given)
         assert job["command"] == "python train.py fit"
         assert job["params"] == {"lr": [1, 2], "epochs": 5, "batch_size": 8, "fast": True}
+        assert lines(job) == [
+            ["train.py", "fit", "--epochs", "5", "--lr", lr, "--batch-size=8", "--fast"] for lr in ("1", "2")
+        ]
         assert job["env"] == {"A": 1, "B": "3", "C": "x=y"}
         assert (job["metric"], job["inputs"], job["name"]) == ("f1", {"d": "s3://b/d"}, "job")
         assert job["code"] == str(tmp_path / "src")
@@ -290,6 +392,8 @@ class TestCommandLine:
             (["--metrc", "loss", "ls"], 2, "'--metric'"),
             (["--metric", "loss", "ls"], 2, "there are none; add one, such as --lr"),
             (["ls", "--lr", "[1,2"], 2, "[1,2 is no list in JSON"),
+            (["ls", "--lr", "[1]", "--lr", "2"], 2, "--lr is given more than once, and once as a list"),
+            (["ls", "--lr", "2", "[1, 2]"], 2, "--lr 2 [1, 2]: a list, each of whose values"),
             ([], 2, "PROGRAM"),
         ],
     )
