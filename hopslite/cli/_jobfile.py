@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 
 from ..errors import InvalidArguments
 from ..runtime.command import parameter_name, text_of
+from ._text import read_text
 
 __all__ = ["KEYS", "read_job", "written_params"]
 
@@ -64,14 +66,22 @@ KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+def _fault(command: str) -> str | None:
+    """Why a shell could not tell the words of a command."""
+    try:
+        return None if shlex.split(command)[0] else "command begins with no program"
+    except ValueError as error:
+        fault = str(error)[:1].lower() + str(error)[1:]  # "No closing quotation"
+        return f"command is {command!r:.60}, and has {fault}; write a quote that is meant as such as \\' or \\\""
+
+
 def read_job(path: str) -> dict[str, Any]:
     """What a job file says.
 
     Raises:
-        InvalidArguments: it is no YAML, or has what it may not have; all problems, each with its line.
+        InvalidArguments: it is no text in YAML, or has what it may not have; all problems, each with its line.
     """
-    with open(path, encoding="utf-8", errors="replace") as file:
-        text = file.read()
+    text = read_text(path)
     try:
         node = yaml.compose(text, yaml.SafeLoader)
         values = yaml.safe_load(text)
@@ -93,6 +103,8 @@ def read_job(path: str) -> dict[str, Any]:
         elif not KEYS[name][0](values[name]):
             line = f"{path}, line {value.start_mark.line + 1}"
             problems.append(f"{line}: {name} is {values[name]!r:.60}; give {KEYS[name][1]}")
+        elif name == "command" and (fault := _fault(values[name])):
+            problems.append(f"{path}, line {value.start_mark.line + 1}: {fault}")
         seen.add(name)
     if "command" not in seen:
         problems.append(f"{path}: command is missing; it says what to run, such as: python train.py")
@@ -103,8 +115,7 @@ def read_job(path: str) -> dict[str, Any]:
 
 def written_params(path: str) -> dict[str, list[str]]:
     """How the values of each parameter of a job file are to be given to the program: a number as it is in the file."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        text = file.read()
+    text = read_text(path)
     values = yaml.safe_load(text).get("params", {})
     node: Any = yaml.compose(text, yaml.SafeLoader)
     written = {key.value: value for top, params in node.value if top.value == "params" for key, value in params.value}

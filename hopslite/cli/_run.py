@@ -20,6 +20,7 @@ from ._code import packed
 from ._common import home, project_option
 from ._jobfile import read_job, written_params
 from ._parameters import Parameters, by_value, parsed
+from ._text import read_text
 
 __all__ = ["run_command"]
 
@@ -65,7 +66,7 @@ def run_command(place: str | None, program: str, parameters: Sequence[str], **op
             "a metric compares values of parameters, and there are none; add one, such as --lr '[0.1, 0.01]', or leave "
             "--metric out"
         )
-    command = _commanded(job, packed(os.path.abspath(job["code"])))
+    command = _commanded(job, packed(os.path.abspath(job["code"]), job["secret"]))
     return _launch(place, job, command, params, master)
 
 
@@ -136,6 +137,7 @@ def _job(program: str, parameters: Sequence[str], given: dict[str, Any]) -> dict
         inside = os.path.relpath(program, given.get("code") or folder) if os.path.isfile(program) else program
         job = {"command": shlex.quote(inside)}
     files = given.pop("environment", ())
+    job["secret"] = [*files, *([program] if job.get("env") else [])]
     job["env"] = {**job.get("env", {}), **{name: value for path in files for name, value in _variables(path).items()}}
     job["inputs"] = {**job.get("inputs", {}), **_inputs(given.pop("inputs", ()))}
     _add_parameters(job, parsed(parameters), texts)
@@ -165,15 +167,14 @@ def _add_parameters(job: dict[str, Any], typed: Parameters, texts: Mapping[str, 
 
 def _variables(path: str) -> dict[str, str]:
     found = {}
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            text = line.strip()
-            if not text or text.startswith("#"):
-                continue
-            name, equals, value = text.removeprefix("export ").partition("=")
-            if not equals or not name.strip().isidentifier():
-                raise InvalidArguments(path, [f"line {number}: {name.strip()[:40]!r} is no KEY=VALUE"])
-            found[name.strip()] = value.strip().strip("\"'")
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.removeprefix("export ").partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise InvalidArguments(path, [f"{path}, line {number}: {name.strip()[:40]!r} is no KEY=VALUE"])
+        found[name.strip()] = value.strip().strip("\"'")
     return found
 
 

@@ -210,6 +210,35 @@ class TestCode:
                 [".hopsliteignore", "keep.csv", "deep/build/y", "größe ü.py", "deep/er/z.py"]
             )
 
+    def test_secrets_are_left_out(self, project: str, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (code / ".hopsliteignore").write_text("!.env\n!*.env\n")
+        (code / "deep").mkdir()
+        for name in (".env", ".env.local", "deep/.env", "my.env", "other.env", "deep/job.yml"):
+            (code / name).write_text("TOKEN=s3cret-token\n")
+        (code / "link.env").symlink_to("my.env")
+        (code / "job.yml").write_text("command: train.py\nenv: {TOKEN: s3cret-token}")
+        (code / "plain.yml").write_text("command: train.py\nenv: {}")
+        monkeypatch.chdir(code)
+        given = {"environment": ("link.env",)}
+        for program, kept in (("train.py", {"job.yml", "plain.yml"}), ("job.yml", {"plain.yml"}),
+                              ("plain.yml", {"job.yml", "plain.yml"})):  # fmt: skip
+            (code / "train.py").write_text("")
+            job = _job(program, [], dict(given))
+            with zipfile.ZipFile(io.BytesIO(packed(job["code"], job["secret"]))) as archive:
+                assert {*archive.namelist()} == {".hopsliteignore", "deep/job.yml", "other.env", "train.py", *kept}
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"*.csv\n\xff\n", r"ignore, line 2: this is not UTF-8 \(byte 0xff\); save"),
+            (b"a\n!\n", "line 2: '!' is no"),
+        ],
+    )
+    def test_what_is_no_list_of_patterns(self, code: Path, content: bytes, message: str) -> None:
+        (code / ".hopsliteignore").write_bytes(content)
+        with pytest.raises(InvalidArguments, match=message):
+            packed(str(code))
+
     def test_the_same_files_make_the_same_archive(self, code: Path) -> None:
         (code / "a").write_text("1")
         first = packed(str(code))
@@ -344,6 +373,9 @@ class TestJobFiles:
             ),
             ("command: x\nparams: {1 x: 2}", ["line 2: params"]),
             ("command: x\nparams: {a-b: 2, a_b: 3}", ["line 2: params"]),
+            ("\ncommand: say 'hello", ["line 2: command is", "has no closing quotation; write a quote"]),
+            ("command: say \\", ["line 1: command is", "has no escaped character"]),
+            ("command: \"''\"", ["line 1: command begins with no program"]),
             ("command: [x", ["line 1: this is not YAML"]),
             ("- a\n- b", ["this is no such list of keys"]),
             ("", ["this is no such list of keys"]),
@@ -359,12 +391,23 @@ class TestJobFiles:
         for problem in problems:
             assert problem in str(refused.value)
 
+    @pytest.mark.parametrize("option", [[], ["--env"]])
+    def test_are_in_utf_8(
+        self, tmp_path: Path, capfd: pytest.CaptureFixture[str], project: str, option: list[str]
+    ) -> None:
+        path = tmp_path / "a.yml"
+        path.write_bytes("# größe\nname: größe".encode("latin-1"))
+        assert cli.main(["run", *option, str(path), *(["ls"] if option else [])]) == 1
+        assert capfd.readouterr().err.strip() == (
+            f"error: {path}, line 1: this is not UTF-8 (byte 0xf6); save the file as UTF-8"
+        )
+
     def test_the_command_line_goes_over_it(self, tmp_path: Path) -> None:
         (tmp_path / "src").mkdir()
         (tmp_path / "job.yml").write_text(
             "command: python train.py\nparams: {lr: 0.1, epochs: 5}\ncode: src\nenv: {A: 1, B: 2}\nmetric: loss"
         )
-        (tmp_path / "more.env").write_text("# mine\nexport B='3'\n\nC = x=y\n")
+        (tmp_path / "more.env").write_text("\ufeffD=4\n# mine\nexport B='3'\n\nC = x=y\n")
         given = {"metric": "f1", "environment": (str(tmp_path / "more.env"),), "inputs": ("d=s3://b/d",)}
         job = _job(str(tmp_path / "job.yml"), ["fit", "--lr", "[1, 2]", "--batch-size=8", "--fast"], given)
         assert job["command"] == "python train.py fit"
@@ -372,7 +415,7 @@ class TestJobFiles:
         assert lines(job) == [
             ["train.py", "fit", "--epochs", "5", "--lr", lr, "--batch-size=8", "--fast"] for lr in ("1", "2")
         ]
-        assert job["env"] == {"A": 1, "B": "3", "C": "x=y"}
+        assert job["env"] == {"A": 1, "B": "3", "C": "x=y", "D": "4"}
         assert (job["metric"], job["inputs"], job["name"]) == ("f1", {"d": "s3://b/d"}, "job")
         assert job["code"] == str(tmp_path / "src")
 
