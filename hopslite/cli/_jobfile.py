@@ -13,7 +13,7 @@ from ..errors import InvalidArguments
 from ..runtime.command import parameter_name, text_of
 from ._text import read_text
 
-__all__ = ["KEYS", "read_job", "written_params"]
+__all__ = ["KEYS", "job_to_keep", "read_job", "written_params"]
 
 CALL = "hopslite run"
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -129,3 +129,10 @@ def _written(value: Any, node: Any) -> list[str]:
         each.value if isinstance(each, yaml.ScalarNode) and each.tag in NUMBERS else text_of(one)
         for one, each in zip(values, nodes if len(nodes) == len(values) else [None] * len(values), strict=True)
     ]
+
+
+def job_to_keep(path: str) -> str:
+    """A job file without its comments, its variables, which may be secret, and the folder, which is another later."""
+    node: Any = yaml.compose(read_text(path), yaml.SafeLoader)
+    node.value = [(key, value) for key, value in node.value if key.value not in ("env", "code")]
+    return str(yaml.serialize(node, allow_unicode=True))

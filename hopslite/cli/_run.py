@@ -18,7 +18,8 @@ from ..pool._session import session
 from ..runtime.command import PYTHONS, Argument, Command, parameter_name
 from ._code import packed
 from ._common import home, project_option
-from ._jobfile import read_job, written_params
+from ._given import recorded
+from ._jobfile import job_to_keep, read_job, written_params
 from ._parameters import Parameters, by_value, parsed
 from ._text import read_text
 
@@ -58,8 +59,9 @@ def run_command(place: str | None, program: str, parameters: Sequence[str], **op
         known = [name for option in run_command.params for name in option.opts if name.startswith("--")]
         raise click.NoSuchOption(program, possibilities=difflib.get_close_matches(program, known, 2))
     given = {name: value for name, value in options.items() if value not in (None, ())}
-    master = given.pop("master", None)
-    job = _job(program, parameters, given)
+    job = _job(program, parameters, {name: value for name, value in given.items() if name != "master"})
+    kept = job_to_keep(program) if _is_job(program) else None
+    job["given"] = recorded(program, parameters, given, job, kept)
     params = {name: value if isinstance(value, list) else [value] for name, value in job.get("params", {}).items()}
     if job.get("metric") and not params:
         raise click.UsageError(
@@ -67,7 +69,7 @@ def run_command(place: str | None, program: str, parameters: Sequence[str], **op
             "--metric out"
         )
     command = _commanded(job, packed(os.path.abspath(job["code"]), job["secret"]))
-    return _launch(place, job, command, params, master)
+    return _launch(place, job, command, params, given.get("master"))
 
 
 def _commanded(job: Mapping[str, Any], code: bytes) -> Command:
@@ -84,6 +86,7 @@ def _commanded(job: Mapping[str, Any], code: bytes) -> Command:
         metric=job.get("metric"),
         arguments=tuple(job["arguments"]),
         texts=job["texts"],
+        given=job.get("given", {}),
     )
 
 
@@ -123,7 +126,7 @@ def _launch(
 
 def _job(program: str, parameters: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
     """What is to be run: the job file, and over it what the command line says."""
-    is_file = program.endswith((".yml", ".yaml"))
+    is_file = _is_job(program)
     folder = os.path.dirname(os.path.abspath(program)) if is_file or os.path.exists(program) else os.getcwd()
     job: dict[str, Any] = {}
     texts: dict[str, list[str]] = {}
@@ -134,19 +137,33 @@ def _job(program: str, parameters: Sequence[str], given: dict[str, Any]) -> dict
     else:
         if program.endswith(".py") and not os.path.isfile(program):
             raise InvalidArguments("hopslite run", [f"there is no program {program}"])
-        inside = os.path.relpath(program, given.get("code") or folder) if os.path.isfile(program) else program
-        job = {"command": shlex.quote(inside)}
+        job = {"command": shlex.quote(_inside(program, given.get("code") or folder))}
     files = given.pop("environment", ())
     job["secret"] = [*files, *([program] if job.get("env") else [])]
     job["env"] = {**job.get("env", {}), **{name: value for path in files for name, value in _variables(path).items()}}
     job["inputs"] = {**job.get("inputs", {}), **_inputs(given.pop("inputs", ()))}
     _add_parameters(job, parsed(parameters), texts)
     job |= given
+    if given.get("code"):
+        job["code"] = os.path.abspath(given["code"])  # that of a job file is relative to the file
+    job["has_code"] = bool(job.get("code"))
     job["code"] = os.path.join(folder, job["code"]) if job.get("code") else folder
     if not os.path.isdir(job["code"]):
         raise InvalidArguments("hopslite run", [f"code: there is no folder {job['code']}"])
     job.setdefault("name", os.path.splitext(os.path.basename(program))[0] or "run")
     return job
+
+
+def _is_job(program: str) -> bool:
+    return program.endswith((".yml", ".yaml"))
+
+
+def _inside(program: str, code: str) -> str:
+    """How a program is called in the folder of its code."""
+    if not os.path.isfile(program):
+        return program
+    inside = os.path.relpath(program, code)
+    return inside if program.endswith(".py") or os.path.dirname(inside) else os.path.join(os.curdir, inside)
 
 
 def _add_parameters(job: dict[str, Any], typed: Parameters, texts: Mapping[str, list[str]]) -> None:

@@ -67,6 +67,7 @@ class Command:
         metric: the name of the metric that is reported while the command runs.
         arguments: what comes after the words. Parameters that neither have are appended, as `--name value`.
         texts: for each parameter how its values were written, by their JSON: `1e-3` is another text than `0.001`.
+        given: what `hopslite run` was given, in a form for JSON, to be kept with the run; no secrets.
     """
 
     words: tuple[str, ...]
@@ -76,6 +77,7 @@ class Command:
     metric: str | None = None
     arguments: tuple[Argument, ...] = ()
     texts: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    given: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -84,7 +86,8 @@ class Command:
     @property
     def snapshot_files(self) -> dict[str, bytes]:
         """What is kept of the program in the run directory."""
-        return {"code.zip": self.code}
+        given = {"command.json": json.dumps(self.given, indent=2).encode()} if self.given else {}
+        return {"code.zip": self.code, **given}
 
     def __call__(self, **params: Any) -> dict[str, float]:
         context = current()

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import pickle
+import shlex
 import subprocess
 import sys
 import time
@@ -27,6 +28,18 @@ from hopslite.runtime import command
 from hopslite.runtime.command import Command
 from hopslite.store import RunDir
 
+OF_A_RUN = (
+    "name",
+    "message",
+    "metric",
+    "direction",
+    "gpu",
+    "parallelism",
+    "timeout",
+    "trial_timeout",
+    "inputs",
+    "params",
+)
 OPTIONS: dict[str, Any] = {"pool": "inline", "display": False}
 
 
@@ -323,6 +336,17 @@ class TestArguments:
             "--more", "1_6", "--n", "1e4", "--", "x",
         ]  # fmt: skip
 
+    def test_a_program_is_found_in_the_folder_of_its_code(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "deep").mkdir()
+        (tmp_path / "deep" / "go.sh").write_text("")
+        for given, called in (({}, "./go.sh"), ({"code": "."}, "deep/go.sh")):
+            job = _job("deep/go.sh", [], given)
+            assert job["command"] == called
+            assert (Path(job["code"]) / called).samefile("deep/go.sh")
+
     def test_another_python_is_this_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         command = _commanded(_job("python", ["-m", "train", "--lr", "1"], {}), code=b"")
@@ -418,6 +442,104 @@ class TestJobFiles:
         assert job["env"] == {"A": 1, "B": "3", "C": "x=y", "D": "4"}
         assert (job["metric"], job["inputs"], job["name"]) == ("f1", {"d": "s3://b/d"}, "job")
         assert job["code"] == str(tmp_path / "src")
+
+
+class TestReproduce:
+    @pytest.fixture
+    def here(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], list[list[str]]]]:
+        """Has `hopslite run` run in this process; what it was to do, and the lines of its programs."""
+        done = []
+
+        def launch(_: Any, job: dict[str, Any], command: Command, params: dict[str, Any], master: Any) -> int:
+            combinations = list(itertools.product(*params.values()))
+            lists = {name: [each[index] for each in combinations] for index, name in enumerate(params)}
+            run = experiment.launch(command, lists or None, name=job["name"], **OPTIONS)
+            options = {key: job.get(key) for key in OF_A_RUN}
+            argv = [json.loads(Path(trial.logdir, "output", "told.json").read_text())["argv"] for trial in run.trials]
+            done.append(({**options, "master": master}, argv))
+            return 0
+
+        monkeypatch.setattr(cli._run, "_launch", launch)
+        return done
+
+    def reproduced(self, capfd: pytest.CaptureFixture[str], folder: Path, name: str) -> tuple[list[str], str]:
+        """The words of the command that `hopslite reproduce` tells, and all that it says."""
+        capfd.readouterr()
+        assert cli.main(["reproduce", name, "--no-install", "-o", str(folder)]) == 0
+        said = capfd.readouterr().out
+        return shlex.split(said.splitlines()[-2]), said
+
+    def test_a_command_line(
+        self, here: Any, code: Path, project: str, capfd: pytest.CaptureFixture[str], tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        (code / "deep").mkdir()
+        (code / "deep" / "train.py").write_text(TELLS + """print('{"metric": "loss", "value": 1}')""")
+        (code / "my.env").write_text("TOKEN=s3cret-token")
+        (code / "requirements.txt").write_text("mine\n")
+        monkeypatch.chdir(code)
+        options = [
+            "--name", "a b", "--message", "it's", "--metric", "loss", "--direction", "min", "--gpu", "0",
+            "--parallelism", "2", "--timeout", "3600.0", "--trial-timeout", "60.0", "--master", "local[2]",
+            "--input", "data=s3://key:s3cret-token@bucket/x",
+        ]  # fmt: skip
+        words = ["deep/train.py", "fit", "--lr", "[1e-3, 1.10]", "--fast", "--n-n", "64", "32", "--", "{lr}"]
+        assert cli.main(["run", *options, "--env", "my.env", "--code", ".", *words]) == 0
+        again, said = self.reproduced(capfd, tmp_path / "made", "a b")
+        options[-1] = "data=s3://bucket/x"
+        assert again == ["hopslite", "run", *options, "--env", str(code / "my.env"), "--code", ".", *words]
+        assert f"--env takes those that are in {code / 'my.env'} now" in said
+        assert "the packages of the run are in requirements.hopslite.txt; requirements.txt is the program's own" in said
+        assert "pip install -r requirements.hopslite.txt" in said
+        assert (tmp_path / "made" / "requirements.txt").read_text() == "mine\n"
+        assert "pytest==" in (tmp_path / "made" / "requirements.hopslite.txt").read_text()
+        monkeypatch.chdir(tmp_path / "made")
+        assert cli.main(again[1:]) == 0
+        (first, lines), (second, once_more) = here
+        assert first.pop("inputs") == {"data": "s3://key:s3cret-token@bucket/x"}
+        assert second.pop("inputs") == {"data": "s3://bucket/x"}
+        assert first == second
+        assert lines == once_more == [["fit", "--lr", lr, *words[4:]] for lr in ("1e-3", "1.10")]
+        for path in Path(project).rglob("*"):
+            assert not path.is_file() or path.name == "plan.pkl" or b"s3cret-token" not in path.read_bytes(), path
+        (code / "my.env").unlink()
+        assert f"{code / 'my.env'} is no more" in self.reproduced(capfd, tmp_path / "third", "a b")[1]
+
+    @pytest.mark.parametrize(
+        ("name", "changes", "kept"),
+        [("job.yml", "", True), ("job.yml", "env: {A: s3cret-token}", False), ("deep/job.yml", "code: ..", True),
+         ("deep/job.yml", "code: ..\nenv: {A: s3cret-token}", False), ("../job.yml", "code: code", False)],
+    )  # fmt: skip
+    def test_a_job_file(
+        self, here: Any, code: Path, project: str, capfd: pytest.CaptureFixture[str], tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch, name: str, changes: str, kept: bool,
+    ) -> None:  # fmt: skip
+        (code / "deep").mkdir()
+        (code / "train.py").write_text(TELLS)
+        (code / name).write_text(
+            f"command: python train.py --at={{lr}}\nmessage: größe\nname: job\n"
+            f"params: {{lr: [1.10, 1.0e-3], batch-size: 8}}\n{changes} # s3cret-token" + ("\n" if changes else "")
+        )
+        monkeypatch.chdir(tmp_path)
+        assert cli.main(["run", "--gpu", "0", str(code / name), "fit", "--epochs", "5"]) == 0
+        again, said = self.reproduced(capfd, tmp_path / "made", "job")
+        made = name.removeprefix("../")
+        place = ["--code", "."] if "code" in changes else []
+        assert again == ["hopslite", "run", "--gpu", "0", *place, made, "fit", "--epochs", "5"]
+        assert ("s3cret-token" in (tmp_path / "made" / made).read_text()) == kept
+        assert ("the job file's env are in no record" in said) == ("env" in changes)
+        assert "note" not in said or "env" in changes
+        monkeypatch.chdir(tmp_path / "made")
+        assert cli.main(again[1:]) == 0
+        assert here[0] == here[1]
+        assert here[0][1] == [["--at=" + lr, "fit", "--batch-size", "8", "--epochs", "5"] for lr in ("1.10", "1.0e-3")]
+
+    def test_no_file_of_the_users_is_written_over(self, tmp_path: Path) -> None:
+        from hopslite.cli._reproduce import _write_packages
+
+        found = [_write_packages(str(tmp_path), [package]) for package in ("a", "b", "b", "c", "a")]
+        pins = [f"requirements{each}.txt" for each in ("", ".hopslite", ".hopslite", ".hopslite-2", "")]
+        assert found == pins
 
 
 class TestCommandLine:
