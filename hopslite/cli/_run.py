@@ -51,7 +51,7 @@ def run_command(place: str | None, program: str, parameters: Sequence[str], **op
     \b
         hopslite run --metric accuracy train.py --lr '[0.1, 0.01]' --epochs 5
 
-    The program gets them as arguments, and as $HOPSLITE_PARAM_LR. It tells metrics in lines of its output, as
+    The program gets them as they were typed, and as $HOPSLITE_PARAM_LR. It tells metrics in lines of its output, as
     {"metric": "loss", "value": 0.1, "step": 3}, with MLflow, or in TensorBoard's event files. What it leaves in
     $HOPSLITE_OUTPUT is kept. Its folder travels with it, without what .hopsliteignore lists.
     """

@@ -6,7 +6,6 @@ import io
 import itertools
 import json
 import os
-import pickle
 import shlex
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import psutil
 import pytest
 
@@ -352,22 +350,22 @@ class TestArguments:
         command = _commanded(_job("python", ["-m", "train", "--lr", "1"], {}), code=b"")
         assert command._line({"lr": 1}) == [sys.executable, "-m", "train", "--lr", "1"]
 
-    def test_reach_the_program(self, code: Path, project: str) -> None:
-        (code / "train.py").write_text(TELLS)
-        typed = ["fit", "--batch-size", "8", "--fast", "--layers", "64", "32", "--version", "1.10", "--lr", "[1e-3]"]
-        job = _job(str(code / "train.py"), typed, {})
-        command = _commanded(job, packed(str(code)))
-        lists = {name: value if isinstance(value, list) else [value] for name, value in job["params"].items()}
-        resumed = pickle.loads(cloudpickle.dumps(command))  # as from the plan of a run that broke off
-        for each in (command, resumed):
-            run = experiment.launch(each, lists, name="job", **OPTIONS)
-            assert told(run)["argv"] == [*typed[:-1], "1e-3"]
+    def test_reach_the_program_and_also_when_it_is_resumed(self, code: Path, project: str, tmp_path: Path) -> None:
+        marker = tmp_path / "marker"
+        (code / "train.py").write_text(f"{TELLS}sys.exit('2' in sys.argv and not os.path.exists({str(marker)!r}))")
+        typed = ["fit", "--batch-size", "8", "--fast", "--layers", "64", "32", "--version", "1.10", "--lr"]
+        job = _job(str(code / "train.py"), [*typed, "[1e-3, 2]", "--", "{lr}"], {})
+        lists = {"batch_size": [8, 8], "fast": [True] * 2, "layers": ["64 32"] * 2, "version": [1.1] * 2}
+        run = experiment.launch(_commanded(job, packed(str(code))), {**lists, "lr": [0.001, 2]}, name="job", **OPTIONS)
+        assert job["params"] == {**{name: each[0] for name, each in lists.items()}, "lr": [0.001, 2]}
+        assert [str(trial.state) for trial in run.trials] == ["FINISHED", "FAILED"]
+        marker.touch()
+        run = experiment.resume(run.run_id, retry_failed=True, **OPTIONS)
+        for trial, lr in zip(run.trials, ("1e-3", "2"), strict=True):
+            found = json.loads(Path(trial.logdir, "output", "told.json").read_text())
+            assert found["argv"] == [*typed, lr, "--", "{lr}"]
             names = ("BATCH_SIZE", "FAST", "LAYERS", "VERSION", "LR")
-            variables = [told(run)["env"][f"HOPSLITE_PARAM_{name}"] for name in names]
-            assert variables == ["8", "true", "64 32", "1.10", "1e-3"]
-            assert run.trials[0].params == {
-                "batch_size": 8, "fast": True, "layers": "64 32", "version": 1.1, "lr": 0.001,
-            }  # fmt: skip
+            assert [found["env"][f"HOPSLITE_PARAM_{name}"] for name in names] == ["8", "true", "64 32", "1.10", lr]
 
 
 class TestJobFiles:
@@ -516,9 +514,11 @@ class TestReproduce:
     ) -> None:  # fmt: skip
         (code / "deep").mkdir()
         (code / "train.py").write_text(TELLS)
+        inputs = "" if kept else "inputs: {data: 's3://key:s3cret-token@bucket/x'}\n"
         (code / name).write_text(
-            f"command: python train.py --at={{lr}}\nmessage: größe\nname: job\n"
-            f"params: {{lr: [1.10, 1.0e-3], batch-size: 8}}\n{changes} # s3cret-token" + ("\n" if changes else "")
+            "command: python train.py --at={lr}\nmessage: größe\nname: job\n"
+            "params: {lr: [1.10, 1.0e-3], batch-size: 8}\n"
+            f"{inputs}{changes} # s3cret-token"
         )
         monkeypatch.chdir(tmp_path)
         assert cli.main(["run", "--gpu", "0", str(code / name), "fit", "--epochs", "5"]) == 0
@@ -531,6 +531,7 @@ class TestReproduce:
         assert "note" not in said or "env" in changes
         monkeypatch.chdir(tmp_path / "made")
         assert cli.main(again[1:]) == 0
+        assert [each[0].pop("inputs") for each in here][1] == ({} if kept else {"data": "s3://bucket/x"})
         assert here[0] == here[1]
         assert here[0][1] == [["--at=" + lr, "fit", "--batch-size", "8", "--epochs", "5"] for lr in ("1.10", "1.0e-3")]
 
