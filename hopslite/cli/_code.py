@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidArguments
 from ..store._found import size_text
 from ..store.snapshot import zipped
+from ._text import read_text
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 __all__ = ["IGNORE", "packed"]
 
 IGNORE = ".hopsliteignore"
 ALWAYS = (".git/", "__pycache__/", ".venv/", ".ipynb_checkpoints/", "hopslite_project/", "*.pyc")
+SECRET = (".env", ".env.*")  # no line of the user's brings these back
 LARGEST = 200 << 20  # bytes, unpacked: it goes to each slot
 NAMED = 3
 
 
-def packed(folder: str) -> bytes:
+def packed(folder: str, without: Collection[str] = ()) -> bytes:
     """All files of a folder, as a zip archive.
 
+    Args:
+        without: paths of files that hold secrets, which stay here when they are in the folder.
+
     Raises:
-        InvalidArguments: they are too large; the message names the largest.
+        InvalidArguments: they are too large; the message names the largest. Or what is ignored cannot be read.
     """
-    files = dict(_files(folder))
+    secret = {os.path.realpath(path) for path in without}
+    files = {name: path for name, path in _files(folder) if os.path.realpath(path) not in secret}
     size = sum(os.path.getsize(path) for path in files.values())
     if size > LARGEST:
         largest = sorted(files, key=lambda name: os.path.getsize(files[name]), reverse=True)[:NAMED]
@@ -39,14 +49,7 @@ def packed(folder: str) -> bytes:
 
 
 def _files(folder: str) -> Iterator[tuple[str, str]]:
-    import pathspec
-
-    lines = list(ALWAYS)
-    path = os.path.join(folder, IGNORE)
-    if os.path.isfile(path):
-        with open(path, encoding="utf-8") as file:
-            lines += file.read().splitlines()
-    ignored = pathspec.GitIgnoreSpec.from_lines(lines)
+    ignored = _ignored(os.path.join(folder, IGNORE))
     for place, folders, names in os.walk(folder):
         inside = os.path.relpath(place, folder)
         prefix = "" if inside == "." else f"{inside}/"
@@ -55,3 +58,18 @@ def _files(folder: str) -> Iterator[tuple[str, str]]:
             path = os.path.join(place, each)
             if not ignored.match_file(f"{prefix}{each}") and os.path.isfile(path):
                 yield f"{prefix}{each}", path
+
+
+def _ignored(path: str) -> GitIgnoreSpec:
+    """What `.hopsliteignore` lists, and what never travels."""
+    from pathspec import GitIgnoreSpec
+
+    lines = read_text(path).splitlines() if os.path.isfile(path) else []
+    for number, line in enumerate(lines, 1):
+        try:
+            GitIgnoreSpec.from_lines([line])
+        except ValueError:
+            raise InvalidArguments(
+                "hopslite run", [f"{path}, line {number}: {line[:40]!r} is no pattern; give one as in .gitignore"]
+            ) from None
+    return GitIgnoreSpec.from_lines([*ALWAYS, *lines, *SECRET])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Callable
 from typing import Any
 
 import yaml
 
 from ..errors import InvalidArguments
+from ..runtime.command import parameter_name, text_of
+from ._text import read_text
 
-__all__ = ["KEYS", "read_job"]
+__all__ = ["KEYS", "job_to_keep", "read_job", "written_params"]
 
 CALL = "hopslite run"
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 def _is_scalar(value: Any) -> bool:
@@ -20,9 +24,15 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _is_params(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(name, str) and (_is_scalar(each) or (isinstance(each, list) and each and all(map(_is_scalar, each))))
-        for name, each in value.items()
+    is_named = isinstance(value, dict) and all(isinstance(name, str) for name in value)
+    return (
+        is_named
+        and len({parameter_name(name) for name in value}) == len(value)
+        and all(
+            parameter_name(name).isidentifier()
+            and (_is_scalar(each) or (isinstance(each, list) and each and all(map(_is_scalar, each))))
+            for name, each in value.items()
+        )
     )
 
 
@@ -56,14 +66,22 @@ KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+def _fault(command: str) -> str | None:
+    """Why a shell could not tell the words of a command."""
+    try:
+        return None if shlex.split(command)[0] else "command begins with no program"
+    except ValueError as error:
+        fault = str(error)[:1].lower() + str(error)[1:]  # "No closing quotation"
+        return f"command is {command!r:.60}, and has {fault}; write a quote that is meant as such as \\' or \\\""
+
+
 def read_job(path: str) -> dict[str, Any]:
     """What a job file says.
 
     Raises:
-        InvalidArguments: it is no YAML, or has what it may not have; all problems, each with its line.
+        InvalidArguments: it is no text in YAML, or has what it may not have; all problems, each with its line.
     """
-    with open(path, encoding="utf-8", errors="replace") as file:
-        text = file.read()
+    text = read_text(path)
     try:
         node = yaml.compose(text, yaml.SafeLoader)
         values = yaml.safe_load(text)
@@ -85,9 +103,36 @@ def read_job(path: str) -> dict[str, Any]:
         elif not KEYS[name][0](values[name]):
             line = f"{path}, line {value.start_mark.line + 1}"
             problems.append(f"{line}: {name} is {values[name]!r:.60}; give {KEYS[name][1]}")
+        elif name == "command" and (fault := _fault(values[name])):
+            problems.append(f"{path}, line {value.start_mark.line + 1}: {fault}")
         seen.add(name)
     if "command" not in seen:
         problems.append(f"{path}: command is missing; it says what to run, such as: python train.py")
     if problems:
         raise InvalidArguments(CALL, problems)
     return values
+
+
+def written_params(path: str) -> dict[str, list[str]]:
+    """How the values of each parameter of a job file are to be given to the program: a number as it is in the file."""
+    text = read_text(path)
+    values = yaml.safe_load(text).get("params", {})
+    node: Any = yaml.compose(text, yaml.SafeLoader)
+    written = {key.value: value for top, params in node.value if top.value == "params" for key, value in params.value}
+    return {name: _written(value, written.get(name)) for name, value in values.items()}
+
+
+def _written(value: Any, node: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    return [
+        each.value if isinstance(each, yaml.ScalarNode) and each.tag in NUMBERS else text_of(one)
+        for one, each in zip(values, nodes if len(nodes) == len(values) else [None] * len(values), strict=True)
+    ]
+
+
+def job_to_keep(path: str) -> str:
+    """A job file without its comments, its variables, which may be secret, and the folder, which is another later."""
+    node: Any = yaml.compose(read_text(path), yaml.SafeLoader)
+    node.value = [(key, value) for key, value in node.value if key.value not in ("env", "code")]
+    return str(yaml.serialize(node, allow_unicode=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+import itertools
 import json
 import os
 import re
@@ -12,6 +13,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,10 +24,13 @@ from .._runs import find
 from ..errors import HopsliteError, StoreError
 from ..store import RunDir
 from ._common import RUN, home, project_option
+from ._given import FILE as GIVEN
+from ._given import again, missing
 
 __all__ = ["reproduce_command"]
 
-FILES = ("code.zip", "program.py", "program.ipynb", "environment.txt", "environment.yml", "git.json", "run.json")
+FILES = ("code.zip", "program.py", "program.ipynb", "environment.txt", "environment.yml", "git.json", "run.json", GIVEN)
+PINS = "requirements.txt"
 PYTHON = re.compile(r"# Python (\d+\.\d+)\.\S+ on (.*)")
 
 
@@ -51,14 +57,15 @@ def reproduce_command(place: str | None, run: str, output: str | None, install: 
     os.makedirs(folder)
     try:
         start = _write_program(folder, files, record)
-        with open(os.path.join(folder, "requirements.txt"), "w", encoding="utf-8") as file:
-            file.writelines(f"{package}\n" for package in packages)
+        pins = _write_packages(folder, packages)
         if install and interpreter is not None:
-            _install(folder, interpreter)
+            _install(folder, interpreter, pins)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    _tell(folder, start, directory, record_of(files["git.json"]) or {}, python, install)
+    prepare = f". {shlex.quote(folder)}/.venv/bin/activate" if install else f"pip install -r {pins}  # Python {python}"
+    notes = _notes(record_of(files[GIVEN]), pins)
+    _tell(folder, [prepare, start], directory, record_of(files["git.json"]) or {}, notes)
 
 
 def _packages(environment: bytes | None) -> tuple[list[str], str]:
@@ -67,6 +74,26 @@ def _packages(environment: bytes | None) -> tuple[list[str], str]:
     found = PYTHON.match(lines[0]) if lines else None
     packages = [_own(line) for line in lines if line and not line.startswith("#")]
     return packages, found[1] if found else ".".join(map(str, sys.version_info[:2]))
+
+
+def _write_packages(folder: str, packages: list[str]) -> str:
+    """Write the pinned packages; the name of their file, which is none that the program has."""
+    text = "".join(f"{package}\n" for package in packages)
+    return _write_new(folder, PINS, text, "requirements.hopslite")
+
+
+def _write_new(folder: str, name: str, text: str, other: str) -> str:
+    """Write a file, under another name where there is one with something else; the name that it has got."""
+    ending = os.path.splitext(name)[1]
+    for each in itertools.chain([name, f"{other}{ending}"], (f"{other}-{n}{ending}" for n in itertools.count(2))):
+        path = os.path.join(folder, each)
+        if not os.path.lexists(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            _write(folder, each, text.encode())
+            return each
+        if os.path.isfile(path) and Path(path).read_bytes() == text.encode():
+            return each
+    raise AssertionError("numbers do not end")
 
 
 def _own(package: str) -> str:
@@ -98,14 +125,10 @@ def _write_program(folder: str, files: dict[str, bytes | None], record: dict[str
                 path = archive.extract(member, folder)
                 if mode := member.external_attr >> 16:
                     os.chmod(path, mode & 0o777 | 0o600)
-    command = (record.get("tags") or {}).get("command")
-    if command:
-        values = {name: (space or {}).get("values") for name, space in (record.get("space") or {}).items()}
-        texts = {name: json.dumps(each if len(each) > 1 else each[0]) for name, each in values.items() if each}
-        words = [part for name, text in texts.items() for part in (f"--{name}", text)]
-        key = ["--metric", str(record["optimization_key"])] if record.get("optimization_key") else []
-        key += ["--direction", "min"] if key and record.get("direction") == "MIN" else []
-        return " ".join(["hopslite run", *key, str(command), *map(shlex.quote, words)])
+    if given := record_of(files[GIVEN]):
+        return again(given, _write_job(folder, given))
+    if command := (record.get("tags") or {}).get("command"):
+        return f"hopslite run {command}"
     if files["code.zip"] and files["program.py"] and not files["program.ipynb"]:
         return f"python {shlex.quote(str(record.get('program') or 'program.py'))}"  # which is in the archive
     for name in ("program.ipynb", "program.py"):
@@ -116,12 +139,31 @@ def _write_program(folder: str, files: dict[str, bytes | None], record: dict[str
     return "jupyter nbconvert --to notebook --execute program.ipynb" if files["program.ipynb"] else ""
 
 
+def _write_job(folder: str, given: dict[str, Any]) -> str:
+    """The program of `hopslite run`; where it is a job file that is not in the archive, it is made."""
+    program = os.path.normpath(str(given["program"]))
+    if given["job"] is None:
+        return program
+    if os.path.isabs(program) or program.startswith(os.pardir):  # it was not in the code's folder
+        program = os.path.basename(program)
+    elif os.path.isfile(os.path.join(folder, program)):
+        return program
+    return _write_new(folder, program, given["job"], f"{os.path.splitext(program)[0]}.hopslite")
+
+
+def _notes(given: dict[str, Any] | None, pins: str) -> Iterator[str]:
+    if pins != PINS:
+        yield f"the packages of the run are in {pins}; {PINS} is the program's own"
+    if given:
+        yield from missing(given)
+
+
 def _write(folder: str, name: str, content: bytes | None) -> None:
     with open(os.path.join(folder, name), "wb") as file:
         file.write(content or b"")
 
 
-def _install(folder: str, interpreter: str) -> None:
+def _install(folder: str, interpreter: str, requirements: str) -> None:
     environment = os.path.join(folder, ".venv")
     for what, command in (
         ("making the environment", [interpreter, "-m", "venv", environment]),
@@ -134,7 +176,7 @@ def _install(folder: str, interpreter: str) -> None:
                 "install",
                 "--quiet",
                 "-r",
-                os.path.join(folder, "requirements.txt"),
+                os.path.join(folder, requirements),
             ],
         ),
     ):
@@ -145,16 +187,13 @@ def _install(folder: str, interpreter: str) -> None:
             raise HopsliteError(f"{what} has failed: {''.join(last)}; --no-install leaves it to you")
 
 
-def _tell(folder: str, start: str, directory: RunDir, git: dict[str, Any], python: str, installed: bool) -> None:
+def _tell(folder: str, start: list[str], directory: RunDir, git: dict[str, Any], notes: Iterable[str]) -> None:
     click.echo(folder)
     if git.get("commit"):
         changed = f", with {len(git['changed'])} files changed since" if git.get("changed") else ""
         click.echo(f"commit:  {git['commit'][:12]} of {git.get('remote') or 'a repository without a remote'}{changed}")
-    prepare = (
-        f". {shlex.quote(folder)}/.venv/bin/activate"
-        if installed
-        else f"pip install -r requirements.txt  # Python {python}"
-    )
-    click.echo(f"to run:  cd {shlex.quote(folder)} && {prepare}")
-    click.echo(f"         {start}")
+    for note in notes:
+        click.echo(f"note:    {note}")
+    click.echo(f"to run:  cd {shlex.quote(folder)} && {start[0]}")
+    click.echo(f"         {start[1]}")
     click.echo(f"results: hopslite show {directory.url.rpartition('/')[2]}")

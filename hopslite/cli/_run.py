@@ -15,10 +15,13 @@ import click
 from .._trial import State
 from ..errors import InvalidArguments, TrialFailed
 from ..pool._session import session
-from ..runtime.command import Command
+from ..runtime.command import PYTHONS, Argument, Command, parameter_name
 from ._code import packed
 from ._common import home, project_option
-from ._jobfile import read_job
+from ._given import recorded
+from ._jobfile import job_to_keep, read_job, written_params
+from ._parameters import Parameters, by_value, parsed
+from ._text import read_text
 
 __all__ = ["run_command"]
 
@@ -48,7 +51,7 @@ def run_command(place: str | None, program: str, parameters: Sequence[str], **op
     \b
         hopslite run --metric accuracy train.py --lr '[0.1, 0.01]' --epochs 5
 
-    The program gets them as arguments, and as $HOPSLITE_PARAM_LR. It tells metrics in lines of its output, as
+    The program gets them as they were typed, and as $HOPSLITE_PARAM_LR. It tells metrics in lines of its output, as
     {"metric": "loss", "value": 0.1, "step": 3}, with MLflow, or in TensorBoard's event files. What it leaves in
     $HOPSLITE_OUTPUT is kept. Its folder travels with it, without what .hopsliteignore lists.
     """
@@ -56,27 +59,35 @@ def run_command(place: str | None, program: str, parameters: Sequence[str], **op
         known = [name for option in run_command.params for name in option.opts if name.startswith("--")]
         raise click.NoSuchOption(program, possibilities=difflib.get_close_matches(program, known, 2))
     given = {name: value for name, value in options.items() if value not in (None, ())}
-    master = given.pop("master", None)
-    job = _job(program, parameters, given)
+    job = _job(program, parameters, {name: value for name, value in given.items() if name != "master"})
+    kept = job_to_keep(program) if _is_job(program) else None
+    job["given"] = recorded(program, parameters, given, job, kept)
     params = {name: value if isinstance(value, list) else [value] for name, value in job.get("params", {}).items()}
     if job.get("metric") and not params:
         raise click.UsageError(
             "a metric compares values of parameters, and there are none; add one, such as --lr '[0.1, 0.01]', or leave "
             "--metric out"
         )
+    command = _commanded(job, packed(os.path.abspath(job["code"]), job["secret"]))
+    return _launch(place, job, command, params, given.get("master"))
+
+
+def _commanded(job: Mapping[str, Any], code: bytes) -> Command:
     words = shlex.split(job["command"])
-    if words[0] in ("python", "python3") and len(words) > 1:
-        words = words[1:]  # the one that the executors have
-    command = Command(
+    if words[0] in PYTHONS and words[1:] and words[1].endswith(".py"):
+        words = words[1:]  # errors then have the program's name
+    return Command(
         words=tuple(words),
-        names=tuple(params),
-        code=packed(os.path.abspath(job["code"])),
+        names=tuple(job["params"]),
+        code=code,
         environment={
             name: value if isinstance(value, str) else json.dumps(value) for name, value in job["env"].items()
         },
         metric=job.get("metric"),
+        arguments=tuple(job["arguments"]),
+        texts=job["texts"],
+        given=job.get("given", {}),
     )
-    return _launch(place, job, command, params, master)
 
 
 def _launch(
@@ -115,25 +126,27 @@ def _launch(
 
 def _job(program: str, parameters: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
     """What is to be run: the job file, and over it what the command line says."""
-    is_file = program.endswith((".yml", ".yaml"))
+    is_file = _is_job(program)
     folder = os.path.dirname(os.path.abspath(program)) if is_file or os.path.exists(program) else os.getcwd()
     job: dict[str, Any] = {}
+    texts: dict[str, list[str]] = {}
     if is_file:
         if not os.path.isfile(program):
             raise InvalidArguments("hopslite run", [f"there is no job file {program}"])
-        job = read_job(program)
+        job, texts = read_job(program), written_params(program)
     else:
         if program.endswith(".py") and not os.path.isfile(program):
             raise InvalidArguments("hopslite run", [f"there is no program {program}"])
-        inside = os.path.relpath(program, given.get("code") or folder) if os.path.isfile(program) else program
-        job = {"command": shlex.quote(inside)}
+        job = {"command": shlex.quote(_inside(program, given.get("code") or folder))}
     files = given.pop("environment", ())
+    job["secret"] = [*files, *([program] if job.get("env") else [])]
     job["env"] = {**job.get("env", {}), **{name: value for path in files for name, value in _variables(path).items()}}
     job["inputs"] = {**job.get("inputs", {}), **_inputs(given.pop("inputs", ()))}
-    words, params = _parameters(parameters)
-    job["params"] = {**job.get("params", {}), **params}
-    job["command"] = " ".join([job["command"], *map(shlex.quote, words)])
+    _add_parameters(job, parsed(parameters), texts)
     job |= given
+    if given.get("code"):
+        job["code"] = os.path.abspath(given["code"])  # that of a job file is relative to the file
+    job["has_code"] = bool(job.get("code"))
     job["code"] = os.path.join(folder, job["code"]) if job.get("code") else folder
     if not os.path.isdir(job["code"]):
         raise InvalidArguments("hopslite run", [f"code: there is no folder {job['code']}"])
@@ -141,50 +154,44 @@ def _job(program: str, parameters: Sequence[str], given: dict[str, Any]) -> dict
     return job
 
 
-def _parameters(given: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Words of the command, and its parameters: `--lr 0.1` and `--lr=0.1`; `--flag` alone is true."""
-    words: list[str] = []
-    params: dict[str, Any] = {}
-    left = list(given)
-    while left:
-        word = left.pop(0)
-        if not word.startswith("--") or word == "--":
-            words.append(word)
-            continue
-        name, equals, text = word[2:].partition("=")
-        if not equals:
-            text = left.pop(0) if left and not left[0].startswith("--") else "true"
-        if not name.replace("-", "_").isidentifier():
-            raise click.UsageError(f"{word}: {name!r} is no name of a parameter")
-        params[name.replace("-", "_")] = _value(text)
-    return words, params
+def _is_job(program: str) -> bool:
+    return program.endswith((".yml", ".yaml"))
 
 
-def _value(text: str) -> Any:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        if text.lstrip().startswith("["):
-            raise click.UsageError(
-                f"{text} is no list in JSON, such as '[0.1, 0.01]' or '[\"adam\", \"sgd\"]'"
-            ) from None
-        return text
-    if value == []:
-        raise click.UsageError("a parameter has an empty list of values; give at least one")
-    return value if isinstance(value, (str, int, float, bool, list)) else text
+def _inside(program: str, code: str) -> str:
+    """How a program is called in the folder of its code."""
+    if not os.path.isfile(program):
+        return program
+    inside = os.path.relpath(program, code)
+    return inside if program.endswith(".py") or os.path.dirname(inside) else os.path.join(os.curdir, inside)
+
+
+def _add_parameters(job: dict[str, Any], typed: Parameters, texts: Mapping[str, list[str]]) -> None:
+    """Put the parameters of a job file and of the command line together; of both, the command line's counts."""
+    of_file = job.get("params", {})
+    job["params"], job["texts"], job["arguments"] = {}, {}, []
+    for spelled, value in of_file.items():
+        name = parameter_name(spelled)
+        job["params"][name] = value
+        job["texts"][name] = by_value(value if isinstance(value, list) else [value], texts[spelled])
+        if name not in typed.values:
+            job["arguments"].append(Argument((f"--{spelled}", f"{{{name}}}"), name))
+    job["params"] |= typed.values
+    job["texts"] |= typed.texts
+    job["arguments"] += typed.arguments
+    job["command"] = " ".join([job["command"], *map(shlex.quote, typed.words)])
 
 
 def _variables(path: str) -> dict[str, str]:
     found = {}
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            text = line.strip()
-            if not text or text.startswith("#"):
-                continue
-            name, equals, value = text.removeprefix("export ").partition("=")
-            if not equals or not name.strip().isidentifier():
-                raise InvalidArguments(path, [f"line {number}: {name.strip()[:40]!r} is no KEY=VALUE"])
-            found[name.strip()] = value.strip().strip("\"'")
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.removeprefix("export ").partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise InvalidArguments(path, [f"{path}, line {number}: {name.strip()[:40]!r} is no KEY=VALUE"])
+        found[name.strip()] = value.strip().strip("\"'")
     return found
 
 

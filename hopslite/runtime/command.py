@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import io
 import json
+import keyword
 import os
 import re
 import selectors
@@ -27,13 +28,30 @@ from .context import current, current_reporter
 from .mlflow_calls import MlflowCalls
 from .report import report
 
-__all__ = ["Command"]
+__all__ = ["PYTHONS", "Argument", "Command", "parameter_name", "text_of"]
 
 POLL_SECONDS = 2.0  # between two looks at event files
 LONGEST = 1 << 16  # characters of a line that may be a metric
 STOP_SECONDS = 10.0  # for a program to end when it is asked to
 PIECE = 1 << 16
 SAID = 200  # characters of the last line that a program wrote
+PYTHONS = ("python", "python3")  # on an executor's PATH may be any
+FIELD = re.compile(r"\{(\w+)\}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """Words of a program's command line that belong together.
+
+    Args:
+        words: the words, as they were typed.
+        of: the parameter that they give to the program; they are left out where `{name}` in the command does so.
+        is_filled: whether `{name}` in them is a parameter's value.
+    """
+
+    words: tuple[str, ...]
+    of: str | None = None
+    is_filled: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +59,15 @@ class Command:
     """Runs a command with a trial's parameters, in a copy of its code's directory.
 
     Args:
-        words: the command; `{name}` in a word is a parameter's value. Parameters that no word has are appended, as
-            `--name value`. A first word that ends in `.py` is run by this Python.
+        words: the command; `{name}` in a word is a parameter's value. This Python runs a first word that ends in
+            `.py`, and takes the place of another one.
         names: the parameters'.
         code: its directory, as a zip archive.
         environment: more variables; they may hold secrets.
         metric: the name of the metric that is reported while the command runs.
+        arguments: what comes after the words. Parameters that neither have are appended, as `--name value`.
+        texts: for each parameter how its values were written, by their JSON: `1e-3` is another text than `0.001`.
+        given: what `hopslite run` was given, in a form for JSON, to be kept with the run; no secrets.
     """
 
     words: tuple[str, ...]
@@ -54,6 +75,9 @@ class Command:
     code: bytes = dataclasses.field(repr=False)
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     metric: str | None = None
+    arguments: tuple[Argument, ...] = ()
+    texts: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    given: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -62,7 +86,8 @@ class Command:
     @property
     def snapshot_files(self) -> dict[str, bytes]:
         """What is kept of the program in the run directory."""
-        return {"code.zip": self.code}
+        given = {"command.json": json.dumps(self.given, indent=2).encode()} if self.given else {}
+        return {"code.zip": self.code, **given}
 
     def __call__(self, **params: Any) -> dict[str, float]:
         context = current()
@@ -76,7 +101,7 @@ class Command:
                 **os.environ,
                 "PYTHONUNBUFFERED": "1",
                 **self.environment,
-                **{f"HOPSLITE_PARAM_{name.upper()}": _text(value) for name, value in params.items()},
+                **{f"HOPSLITE_PARAM_{name.upper()}": text for name, text in self._texts(params).items()},
                 **{f"HOPSLITE_INPUT_{name.upper()}": path for name, path in context.inputs.items()},
                 "HOPSLITE_PARAMS": json.dumps(params),
                 "HOPSLITE_OUTPUT": output,
@@ -100,24 +125,44 @@ class Command:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _texts(self, params: Mapping[str, Any]) -> dict[str, str]:
+        """The values as they were written."""
+        return {name: self.texts.get(name, {}).get(json.dumps(value), text_of(value)) for name, value in params.items()}
+
     def _line(self, params: Mapping[str, Any]) -> list[str]:
-        used: set[str] = set()
-
-        def fill(found: re.Match[str]) -> str:
-            if found[1] not in params:
-                return found[0]
-            used.add(found[1])
-            return _text(params[found[1]])
-
-        words = [re.sub(r"\{(\w+)\}", fill, word) for word in self.words]
-        for name, value in params.items():
-            if name not in used:
-                words += [f"--{name}", _text(value)]
+        texts = self._texts(params)
+        free = [Argument(self.words), *(each for each in self.arguments if each.of is None)]
+        fields = {
+            parameter_name(name) for each in free if each.is_filled for name in FIELD.findall(" ".join(each.words))
+        }
+        known = fields | {each.of for each in self.arguments}
+        appended = [
+            Argument((f"--{name}", text), name, is_filled=False) for name, text in texts.items() if name not in known
+        ]
+        words = [
+            _filled(word, texts) if each.is_filled else word
+            for each in (Argument(self.words), *self.arguments, *appended)
+            if each.of not in fields
+            for word in each.words
+        ]
+        if words[0] in PYTHONS:
+            return [sys.executable, *words[1:]]
         return [sys.executable, *words] if words[0].endswith(".py") else words
 
 
-def _text(value: Any) -> str:
+def parameter_name(text: str) -> str:
+    """The name of the parameter that a program calls so: `batch_size` for `batch-size`, `lambda_` for `lambda`."""
+    name = text.replace("-", "_")
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def text_of(value: Any) -> str:
+    """A value as a program is given it where nobody wrote it otherwise."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _filled(word: str, texts: Mapping[str, str]) -> str:
+    return FIELD.sub(lambda found: texts.get(parameter_name(found[1]), found[0]), word)
 
 
 def _unzip(code: bytes, folder: str) -> None:

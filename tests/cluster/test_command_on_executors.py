@@ -30,6 +30,9 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 options = argparse.ArgumentParser()
 options.add_argument("--lr", type=float)
 options.add_argument("--kind")
+options.add_argument("--batch-size", type=int)
+options.add_argument("--fast", action="store_true")
+options.add_argument("--layers", nargs="*")
 options = options.parse_args()
 if options.lr == 0:
     print("lr must not be 0", file=sys.stderr)
@@ -57,6 +60,7 @@ told = {
     "java": next(each.pid for each in psutil.Process().parents() if "java" in each.name()),
     "above": [each.pid for each in psutil.Process().parents()],
     "kind": options.kind,
+    "typed": sys.argv[1:],
 }
 with open(os.path.join(os.environ["HOPSLITE_OUTPUT"], "told.json"), "w") as file:
     json.dump(told, file)
@@ -84,6 +88,7 @@ def code(tmp_path: Path) -> Path:
         ".hopsliteignore": "*.csv\nprivate/\n",
         "large.csv": "1",
         "private/key.txt": "1",
+        ".env": "TOKEN=s3cret-token",
     }
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -116,9 +121,9 @@ def hopslite_run(code: Path, tmp_path: Path, standalone_cluster: StandaloneClust
     meeting = tmp_path / "meeting"
     meeting.mkdir()
     (tmp_path / "data.txt").write_text("the data")
-    (tmp_path / "my.env").write_text(f"TOKEN=s3cret-token\nMEETING={meeting}\nTOGETHER=2\n")
+    (code / "my.env").write_text(f"TOKEN=s3cret-token\nMEETING={meeting}\nTOGETHER=2\n")
     environment = {**os.environ, "HOPSLITE_PROJECT": store}
-    options = ["--master", standalone_cluster.url, "--env", str(tmp_path / "my.env")]
+    options = ["--master", standalone_cluster.url, "--env", "my.env"]
     return Runs(code, environment, [*options, "--input", f"data={tmp_path / 'data.txt'}"])
 
 
@@ -173,11 +178,13 @@ def test_a_program_with_its_folder(hopslite_run: Runs, code: Path, store: str) -
     ]
 
     (code / "parts" / "model.py").write_text("def loss(lr, step):\n    return 7\n")
-    status, _, said = hopslite_run("train.py", "--lr", "[0.5, 0.25]", "--kind=x")
+    typed = ["--kind=x", "--batch-size", "8", "--fast", "--layers", "64", "32"]
+    status, _, said = hopslite_run("train.py", "--lr", "[5e-1, 0.250]", *typed)
     assert status == 0, said
     second = experiment.load("train", project=store)
     assert second.version == 2
     assert [(trial.outputs or {})["loss"] for trial in second.trials] == [7.0, 7.0]
+    assert [told(trial)["typed"] for trial in second.trials] == [["--lr", lr, *typed] for lr in ("5e-1", "0.250")]
     assert b"return 7" in archive(second).read("parts/model.py")
     assert b"return lr" in archive(run).read("parts/model.py")
     assert sorted(archive(run).namelist()) == [".hopsliteignore", "parts/__init__.py", "parts/model.py", "train.py"]
