@@ -28,7 +28,7 @@ from .context import current, current_reporter
 from .mlflow_calls import MlflowCalls
 from .report import report
 
-__all__ = ["PYTHONS", "Argument", "Command", "parameter_name", "text_of"]
+__all__ = ["Argument", "Command", "PYTHONS", "parameter_name", "text_of"]
 
 POLL_SECONDS = 2.0  # between two looks at event files
 LONGEST = 1 << 16  # characters of a line that may be a metric
