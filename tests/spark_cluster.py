@@ -22,8 +22,8 @@ STOP_S = 20.0
 # Spark's loaded classes, as spark_archive.py writes them. Java uses them only where its class path is Spark's own: no
 # configuration directory with files may stand first.
 ARCHIVE = Path(sys.prefix, "spark.jsa")
-# Java's options where it runs for seconds: to start a Spark takes 4 s of processor time with them, 7 without the
-# archive, and 11 without any.
+# Java's options where it runs for seconds: to start a Spark takes 4 s of processor time with them, and 7 without the
+# archive.
 WITHOUT_ARCHIVE = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xlog:cds*=off"
 SHORT_LIVED = f"{WITHOUT_ARCHIVE} -XX:SharedArchiveFile={ARCHIVE}"
 QUIET = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
