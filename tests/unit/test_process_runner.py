@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections import deque
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from orders import Orders
 
 from hopslite._trial import Member, Result, Spec, State
 from hopslite.runtime import _process_runner, slot
@@ -24,18 +26,16 @@ with open({tally!r}, "a") as file:
 """
 
 
-class Driver:
+class Driver(Orders):
     """The driver's side of a slot: sends its trials one after the other, and what a test wants in between."""
 
     def __init__(self, directory: Path, trials: int, member: dict[str, Any] | None) -> None:
+        super().__init__()
         self.results: list[Result] = []
         self._directory, self._trials, self._member = directory, trials, member
-        self._orders: deque[dict[str, Any]] = deque()
-        self._bell, self._ring = os.pipe()
 
     def order(self, kind: str, **details: Any) -> None:
-        self._orders.append({"type": kind, "trial": f"{len(self.results):04d}", **details})
-        os.write(self._ring, b".")
+        self.put({"type": kind, "trial": f"{len(self.results):04d}", **details})
 
     def next(self) -> None:
         if len(self.results) == self._trials:
@@ -44,21 +44,10 @@ class Driver:
         name = f"{len(self.results):04d}"
         self.order("run", spec=Spec(name, {}, str(self._directory / name), member=self._member).to_json())
 
-    def fileno(self) -> int:
-        return self._bell
-
-    def receive(self) -> dict[str, Any]:
-        os.read(self._bell, 1)
-        return self._orders.popleft()
-
     def send(self, message: dict[str, Any]) -> None:
         if message["type"] == "ended":
             self.results.append(Result.from_json(message["result"]))
             self.next()
-
-    def close(self) -> None:
-        os.close(self._bell)
-        os.close(self._ring)
 
 
 Serve = Callable[..., list[Result]]
@@ -150,7 +139,6 @@ class TestImportsThatCrash:
         folder = str(tmp_path)
 
         def train() -> float:
-            import os
             import pathlib
             import signal
             import sys
@@ -193,6 +181,22 @@ class TestResultsOfProcessesThatLinger:
         on_result.append({"kind": "stop", "why": "it is hopeless"})
         [result] = serve(lingering(1.0), stop_grace=0.1)
         assert (result.state, result.metric, result.warnings) == (State.FINISHED, 0.9, ())
+
+    def test_what_it_still_does_is_not_cut_by_a_stop(
+        self, serve: Serve, on_result: list[dict[str, Any]], tmp_path: Path
+    ) -> None:
+        def train() -> float:
+            def upload() -> None:
+                time.sleep(1.0)
+                Path(written).touch()
+
+            threading.Thread(target=upload).start()
+            return 0.9
+
+        written = str(tmp_path / "written")
+        on_result.append({"kind": "stop", "why": "it is hopeless"})
+        serve(train, stop_grace=0.1)
+        assert os.path.exists(written)
 
     def test_the_end_of_the_run_does_not_take_it_away(self, serve: Serve, on_result: list[dict[str, Any]]) -> None:
         on_result.append({"kind": "kill", "why": "the run is over"})

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import threading
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from observe import PATIENCE_S, eventually
+from orders import Orders
 
 from hopslite._trial import Spec
 from hopslite.runtime import slot, workdir
@@ -22,28 +21,14 @@ from hopslite.runtime.values import serialize
 ENOUGH_BEATS = 2
 
 
-class Link:
+class Link(Orders):
     """The slot's end of a channel: keeps what the slot says, and sends `exit` when the trial has ended."""
 
     def __init__(self, *orders: dict[str, Any]) -> None:
         self.said: list[str] = []
         self.result: dict[str, Any] | None = None
         self.changed = threading.Condition()
-        self._orders: deque[dict[str, Any]] = deque()
-        self._bell, self._ring = os.pipe()
-        for order in orders:
-            self._order(order)
-
-    def _order(self, message: dict[str, Any]) -> None:
-        self._orders.append(message)
-        os.write(self._ring, b".")
-
-    def fileno(self) -> int:
-        return self._bell
-
-    def receive(self) -> dict[str, Any]:
-        os.read(self._bell, 1)
-        return self._orders.popleft()
+        super().__init__(*orders)
 
     def send(self, message: dict[str, Any]) -> None:
         with self.changed:
@@ -51,11 +36,7 @@ class Link:
             self.changed.notify_all()
         if message["type"] == "ended":
             self.result = message["result"]
-            self._order({"type": "exit"})
-
-    def close(self) -> None:
-        os.close(self._bell)
-        os.close(self._ring)
+            self.put({"type": "exit"})
 
 
 @pytest.fixture
