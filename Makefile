@@ -1,53 +1,67 @@
 # make demo    the main job: a grid search of a Keras model on real images
-# make test    all tests; some of them: make test ARGS="tests/unit -k grid"
-# make check   what CI runs: format, lint, types, import layers, documentation, tests
+# make test    all tests but the slow ones; some of them: make test ARGS="tests/unit -k grid"
+# make test-all  all tests, soak tests and long matrices included
+# make lint    format, lint, types and import layers
+# make check   what CI runs: format, lint, types, import layers, documentation, all tests
 # make docs    the documentation as a site, in site/
 # Needs Python 3.10 to 3.13 and Java 17 or 21. Another Python: make test PYTHON=python3.12
 
 PYTHON ?= python3
 ARGS ?=
+PYSPARK ?=
+PYTHONS ?= python3.10 python3.13
+SPARKS ?= 3.5.0 4.0
 VENV := .venv
-BENCHMARKS := overhead makespan imports scale distributed de_quality report earlystop algorithms faults storage display
+BENCHMARKS := startup overhead trial_cpu makespan imports scale distributed define_by_run de_quality report earlystop pbt algorithms recorded faults storage display dashboard connect
 
 # Part of the markers' names: an environment of another Python version is made again, not mixed.
 PYTHON_VERSION := $(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])" 2>/dev/null)
 DEMO := $(VENV)/.installed-demo-$(PYTHON_VERSION)
 DEV := $(VENV)/.installed-dev-$(PYTHON_VERSION)
 BENCH := $(VENV)/.installed-bench-$(PYTHON_VERSION)
-SPARK3 := .venv-spark3.5/.installed-$(PYTHON_VERSION)
-SPARK4 := .venv-spark4/.installed-$(PYTHON_VERSION)
+
+# Draws the diagrams of docs/; without npm they are shown as text.
+MERMAID := .cache/mermaid/mermaid.min.js
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs test-matrix bench format clean python java
+.PHONY: help demo test test-all lint check docs test-matrix bench format clean python java
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,7s/^# //p' Makefile
 
 demo: java $(DEMO)
 	@$(VENV)/bin/python examples/grid_search_digits.py
 
-test test-matrix bench: export MLFLOW_DISABLE_TELEMETRY = true
-test test-matrix bench: export TF_CPP_MIN_LOG_LEVEL = 2
+test test-all test-matrix bench: export MLFLOW_DISABLE_TELEMETRY = true
+test test-all test-matrix bench: export TF_CPP_MIN_LOG_LEVEL = 2
 
 test: java $(DEV) $(VENV)/spark.jsa
+	@$(VENV)/bin/python -m pytest -m "not slow" $(or $(ARGS),-n 3)
+
+test-all: java $(DEV) $(VENV)/spark.jsa
 	@$(VENV)/bin/python -m pytest $(or $(ARGS),-n 3)
 
-check: $(DEV)
+lint: $(DEV)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+check:
+	$(MAKE) lint
 	$(MAKE) docs
-	$(MAKE) test
+	$(MAKE) test-all
 
 docs: export NO_MKDOCS_2_WARNING = 1
-docs: $(DEV)
+docs: $(DEV) $(MERMAID)
 	@$(VENV)/bin/mkdocs build --strict --quiet
 
-test-matrix: java $(SPARK3) $(SPARK4)
-	.venv-spark3.5/bin/python -m pytest tests/unit tests/cluster $(ARGS)
-	.venv-spark4/bin/python -m pytest tests/unit tests/cluster $(ARGS)
+test-matrix:  # PYTHONS and SPARKS name others than these
+	@status=0; for python in $(PYTHONS); do for spark in $(SPARKS); do \
+	  $(MAKE) test PYTHON=$$python VENV=.venv-$$python-spark$$spark PYSPARK="pyspark~=$$spark" \
+	    ARGS="$(or $(ARGS),tests/unit tests/cluster -n 3)" || status=1; \
+	done; done; exit $$status
 
 bench: java $(BENCH)
 	@set -e; for name in $(BENCHMARKS); do $(VENV)/bin/python benchmarks/$$name.py; done
@@ -57,7 +71,7 @@ format: $(DEV)
 	$(VENV)/bin/ruff check --fix .
 
 clean:
-	rm -rf .venv .venv-spark3.5 .venv-spark4 build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf .venv .venv-* build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache \
 	  .import_linter_cache .hypothesis
 	find hopslite tests examples benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 
@@ -71,7 +85,7 @@ python:
 	esac
 
 java: python
-	@$(PYTHON) -I hopslite/pool/_java.py
+	@$(PYTHON) -I hopslite/pool/_java_check.py
 
 # $(call environment,folder,packages): make or repair a virtual environment and install into it. One in which an install
 # was interrupted, that cannot run pip or has another Python version is made from nothing; in a sound one pip adds only
@@ -84,27 +98,27 @@ define environment
 	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --editable $(2)
 	@rm $(1)/.unfinished
 endef
+comma := ,
 SOUND := import pip, sys; print('%d.%d' % sys.version_info[:2])
 
 $(DEMO): pyproject.toml | java
-	$(call environment,$(VENV),".[tensorflow]" scikit-learn matplotlib)
+	$(call environment,$(VENV),".[all]")
+	@$(VENV)/bin/python tests/helpers/install_frameworks.py tensorflow
 	@touch $@
 
 $(DEV): pyproject.toml | java
-	$(call environment,$(VENV),".[dev]")
+	$(call environment,$(VENV),".[all$(comma)tools]" $(if $(PYSPARK),"$(PYSPARK)"))
+	@$(VENV)/bin/python tests/helpers/install_frameworks.py
 	@touch $(DEMO) $@
 
+$(MERMAID):
+	@mkdir -p $(@D)
+	@if command -v npm >/dev/null; then cd $(@D) && npm pack --silent mermaid@11.17.2 >/dev/null \
+	  && tar xzf mermaid-*.tgz --strip-components=2 package/dist/mermaid.min.js; rm -f mermaid-*.tgz; fi
+
 $(VENV)/spark.jsa: $(DEV)
-	-@$(VENV)/bin/python tests/spark_archive.py
+	-@$(VENV)/bin/python -m tests.helpers.spark_archive
 
-$(BENCH): pyproject.toml | java
-	$(call environment,$(VENV),".[bench]")
+$(BENCH): pyproject.toml $(DEV) | java
+	$(call environment,$(VENV),".[all$(comma)bench]")
 	@touch $(DEMO) $(DEV) $@
-
-$(SPARK3): pyproject.toml | java
-	$(call environment,.venv-spark3.5,".[dev]" "pyspark~=3.5.0")
-	@touch $@
-
-$(SPARK4): pyproject.toml | java
-	$(call environment,.venv-spark4,".[dev]" "pyspark~=4.0")
-	@touch $@

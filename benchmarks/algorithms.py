@@ -1,6 +1,7 @@
 """The algorithms on functions of the BBOB suite, and Optuna's samplers against Optuna run alone.
 
-`python benchmarks/algorithms.py [--quick] [--only tpe,gp]` prints markdown tables. hopslite has four trials in flight,
+`python benchmarks/algorithms.py [--quick] [--only tpe,gp,nsga2]` prints markdown tables; that of nsga2, which optimises
+several metrics, is in `pareto.py`. hopslite has four trials in flight,
 which end in an order of their own; Optuna alone evaluates one after the other, so that it knows of all results before
 it suggests, and once more with four in flight, which shows what knowing less costs. All get the same number of
 evaluations.
@@ -25,9 +26,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch: a process for e
 import ioh
 from _common import table
 from de_quality import FUNCTIONS, HIGH, IN_FLIGHT, LOW, lognormal, simulate
+from pareto import MULTI, Pareto, report_pareto, tasks, volume_of
 from scipy.stats import mannwhitneyu, rankdata
 
-from hopslite._trial import Direction, Result
+from hopslite.core.types import Direction, Result
 from hopslite.search import Suggestion, make
 from hopslite.space import Space, uniform
 
@@ -54,8 +56,10 @@ def problem(function: int) -> ioh.ProblemType:
     return ioh.get_problem(function, instance=1, dimension=DIMENSION, problem_class=ioh.ProblemClass.BBOB)
 
 
-def run(task: Task) -> float:
-    """How far above the optimum the best evaluation was."""
+def run(task: Task | Pareto) -> float:
+    """How far above the optimum the best evaluation was; with several objectives the hypervolume."""
+    if isinstance(task, Pareto):
+        return volume_of(task)
     found = without(task) if task.system.startswith("Optuna") else ours(task)
     return found - problem(task.function).optimum.y
 
@@ -138,7 +142,7 @@ def stratified(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tupl
     return wins / cells, math.erfc(abs(z) / math.sqrt(2))
 
 
-def measure(tasks: list[Task]) -> dict[Task, float]:
+def measure(tasks: list[Any]) -> dict[Any, float]:
     """All tasks, one at a time on each core; the slowest first."""
     tasks = sorted(tasks, key=lambda task: ("gp" not in task.system, "tpe" not in task.system))
     context = multiprocessing.get_context("spawn")
@@ -199,15 +203,20 @@ def verdict(system: str, name: str, found: dict[Task, float], seeds: int) -> lis
 
 
 def main() -> None:
+    known = [*EVALUATIONS, *MULTI]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="3 seeds, 2 functions, at most 30 evaluations")
     parser.add_argument("--seeds", type=int, default=15)
-    parser.add_argument("--only", default=",".join(EVALUATIONS), help="some of " + ", ".join(EVALUATIONS))
+    parser.add_argument("--only", default=",".join(known), help="some of " + ", ".join(known))
     arguments = parser.parse_args()
-    names = arguments.only.split(",")
+    chosen = arguments.only.split(",")
+    names, several = [name for name in chosen if name in EVALUATIONS], [name for name in chosen if name in MULTI]
     seeds = 3 if arguments.quick else arguments.seeds
     start = time.perf_counter()
-    report(names, measure(plan(names, seeds, arguments.quick)), seeds)
+    if names:
+        report(names, measure(plan(names, seeds, arguments.quick)), seeds)
+    if several:
+        report_pareto(several, measure(tasks(several, seeds, arguments.quick)), seeds)
     print(f"\n{time.perf_counter() - start:.0f} s on {os.cpu_count()} cores.")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from _common import table
 from scipy.optimize import differential_evolution
 
-from hopslite._trial import Direction, Result, State
+from hopslite.core.types import Direction, Result, State
 from hopslite.search.differential_evolution import DifferentialEvolution
 from hopslite.space import Space, uniform
 

@@ -123,7 +123,8 @@ def searched(options: dict[str, Any], trials: int, epochs: int, seed: int, spark
 
 def reports_of(run: Run) -> int:
     """How many epochs were reported, from the run's journal."""
-    from hopslite.store import JournalReader, RunDir
+    from hopslite.storage.journal import JournalReader
+    from hopslite.storage.run_directory import RunDir
 
     return sum(event.kind == "report" for event in JournalReader(RunDir(run.logdir)).new())
 

@@ -21,9 +21,10 @@ import psutil
 from _common import median, project, session, table
 
 from hopslite import experiment
-from hopslite._trial import Direction, Event, Result
+from hopslite.core.types import Direction, Event, Result
 from hopslite.experiment import Run
-from hopslite.store import JournalReader, RunDir
+from hopslite.storage.journal import JournalReader
+from hopslite.storage.run_directory import RunDir
 
 SLOTS = 8
 PER_SECOND = 1000

@@ -1,11 +1,15 @@
 """How cost and memory grow: many trials, and many slots.
 
-    python benchmarks/scale.py [--trials 100 1000 10000] [--slots 1000]
+    python benchmarks/scale.py [--trials 100 1000 10000] [--slots 1000] [--recorded 10000] [--reports 3]
 
 Trials are no-ops in two slots without isolation, so that the driver's part shows; the cost of a trial is the time from
 the end of the 200th, when both slots are surely at work, to the end of the last, shared among those between. Slots are
 light clients of the real channel in a few processes, each sending a heartbeat and a report a second to a pool's server
 with the study's way of taking them in.
+
+The recorded run is the journal of a driver that was killed when two trials were left, written without running them;
+`ls` and `show` are processes of their own, and `resume` runs the last two trials in the driver. What one driver can
+serve is measured with `--slots 5000 --recorded 100000 --trials 100000`, which takes minutes.
 """
 
 from __future__ import annotations
@@ -13,15 +17,19 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import resource
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
 
+import _long_journal
 import psutil
 from _common import median, project, session, table
 
 from hopslite import experiment
-from hopslite.pool._channel import ClientLink, Server
+from hopslite.channel.server import ReconnectingClient, Server
 
 SECONDS = 20.0
 REPEATS = 5
@@ -62,7 +70,7 @@ def trials(counts: list[int]) -> None:
 
 def clients(address: tuple[str, int], key: bytes, count: int, seconds: float) -> None:
     """Slots that only talk."""
-    links = [ClientLink(address, key) for _ in range(count)]
+    links = [ReconnectingClient(address, key) for _ in range(count)]
     for link in links:
         link.send({"type": "ready"})
     end = time.time() + seconds
@@ -121,13 +129,48 @@ def slots(count: int, processes: int = 4) -> None:
     table(f"Many slots (light clients in {processes} processes)", head, [row])
 
 
+def recorded(count: int, reports: int) -> None:
+    """Sizes and times of a run with many recorded trials."""
+    with project() as folder:
+        run_id = _long_journal.make(folder, count, reports)
+        journal = os.path.join(folder, "Experiments", run_id, "journal")
+        size = sum(entry.stat().st_size for entry in os.scandir(journal)) / 1e6
+        rows = [
+            [name, *_command("-m", "hopslite.cli", *words, "--project", folder)]
+            for name, words in {"ls": ["ls"], "show": ["show", run_id]}.items()
+        ]
+        resumed = _command(_long_journal.__file__, folder, run_id)
+        rows.append(["resume, with two trials left", *resumed])
+    table(
+        f"A recorded run: {count} trials, {reports} reports each, journal of {size:.0f} MB",
+        ["what", "seconds", "CPU, s", "memory, MB"],
+        rows,
+    )
+
+
+def _command(*words: str) -> tuple[float, float, float]:
+    """Seconds, processor seconds and largest memory in MB of a Python in a process of its own."""
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - began, cpu, after.ru_maxrss / 1024
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, nargs="*", default=[100, 1000, 10000])
     parser.add_argument("--slots", type=int, default=1000)
+    parser.add_argument("--recorded", type=int, default=10_000, help="trials in a recorded run; 0: none")
+    parser.add_argument("--reports", type=int, default=3, help="reports of each of them")
     options = parser.parse_args()
     os.environ["HOPSLITE_TENSORBOARD"] = "off"
-    slots(options.slots)
+    if options.slots:
+        slots(options.slots)
+    if options.recorded:
+        recorded(options.recorded, options.reports)
     if options.trials:
         trials(options.trials)
 

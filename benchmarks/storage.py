@@ -26,13 +26,12 @@ from urllib.parse import urlsplit
 
 from _common import listed, median, project, seconds, session, table
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
-
-from proxy import Proxy
-from stores import S3, Hdfs, running
+sys.path.append(str(Path(__file__).parents[1]))
 
 from hopslite import experiment, hdfs
-from hopslite.store.filesystems import forget_connections
+from hopslite.storage.fs.urls import forget_connections
+from tests.helpers.proxy import Proxy
+from tests.helpers.stores import S3, Hdfs, running
 
 MASTER = "local-cluster[2,1,1024]"
 METHODS = (b"GET ", b"PUT ", b"POST ", b"HEAD ", b"DELETE ")

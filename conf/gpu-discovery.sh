@@ -1,7 +1,7 @@
 #!/bin/sh
-# Tells Spark which GPUs this machine (or container) has, as one line of JSON. Made executable and named in
+# Prints the GPUs of this machine (or container) for Spark, as one line of JSON. Make it executable and set it as
 # spark.worker.resource.gpu.discoveryScript (standalone) or spark.executor.resource.gpu.discoveryScript (YARN,
-# Kubernetes). Addresses are indexes: what CUDA_VISIBLE_DEVICES takes.
+# Kubernetes). The addresses are indexes, as in CUDA_VISIBLE_DEVICES.
 set -eu
 
 indexes=$(nvidia-smi --query-gpu=index --format=csv,noheader)

@@ -1,4 +1,4 @@
-"""What is each part of a network worth? Layers of a small convolutional network are left out, one at a time.
+"""An ablation study: the layers of a small convolutional network are left out, one at a time.
 
     python examples/ablation.py
 
@@ -28,7 +28,7 @@ def base_model():
 
 
 def dataset(ablated_feature=None):
-    """The digits; without the feature "right half", their left halves only."""
+    """The digits; without the feature "right half", only their left halves."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

@@ -1,4 +1,4 @@
-"""Two algorithms that learn: TPE suggests what did well before; Hyperband trains many for a short time, few for long.
+"""Two algorithms that use earlier results: TPE, and Hyperband, which trains many combinations briefly and few for long.
 
     python examples/algorithms.py
 
@@ -15,12 +15,12 @@ SPACE = {
     "solver": ["adam", "sgd"],
     "learning_rate": space.loguniform(1e-5, 1.0),
     "units": space.integer(8, 128, log=True),
-    "momentum": space.when("solver", "sgd", space.uniform(0.0, 0.99)),  # the other solver has none
+    "momentum": space.when("solver", "sgd", space.uniform(0.0, 0.99)),  # the other solver has no momentum
 }
 
 
 def train(solver, learning_rate, units, momentum=0.9, budget=9):
-    """Train for `budget` epochs in all: a trial that Hyperband lets go on finds its network where it left it."""
+    """Train for `budget` epochs in total: a trial that Hyperband promotes continues from its checkpoint."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
     from sklearn.neural_network import MLPClassifier
@@ -42,7 +42,7 @@ def train(solver, learning_rate, units, momentum=0.9, budget=9):
         hopslite.report(accuracy, step=epoch)
     with open(f"{checkpoint}.new", "wb") as file:
         pickle.dump((budget, network), file)
-    os.replace(f"{checkpoint}.new", checkpoint)  # never half a file, whatever happens
+    os.replace(f"{checkpoint}.new", checkpoint)  # atomic: a killed trial leaves no incomplete checkpoint
     return {"accuracy": accuracy}
 
 
@@ -54,5 +54,5 @@ def tell(run):
 if __name__ == "__main__":
     common = {"optimization_key": "accuracy", "seed": 1}
     tell(experiment.search(train, SPACE, "tpe", num_trials=20, name="digits tpe", **common))
-    options = {"max_budget": 27}  # epochs; each configuration begins with 1, 3, 9 or 27
+    options = {"max_budget": 27}  # epochs; each configuration starts with 1, 3, 9 or 27
     tell(experiment.search(train, SPACE, "hyperband", algorithm_options=options, name="digits hyperband", **common))

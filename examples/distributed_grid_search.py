@@ -1,4 +1,4 @@
-"""A grid search in which each trial is two processes: with four slots, two trials run at once.
+"""A grid search in which each trial has two processes: with four slots, two trials run in parallel.
 
     python examples/distributed_grid_search.py
 
@@ -42,7 +42,7 @@ def train(learning_rate, width):
 
 
 if __name__ == "__main__":
-    # Four slots, however few cores this machine has. With spark-submit the cluster counts, not this line.
+    # Four slots, even on a machine with fewer cores. spark-submit overrides this line.
     os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--master local[4] pyspark-shell")
     best_logdir, best_params, outputs = experiment.grid_search(
         train,

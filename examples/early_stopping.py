@@ -22,7 +22,7 @@ def train(learning_rate, units, alpha):
     for epoch in range(EPOCHS):
         model.partial_fit(x_train, y_train, classes=range(10))
         accuracy = model.score(x_test, y_test)
-        hopslite.report(accuracy, step=epoch)  # a trial that is to stop ends here
+        hopslite.report(accuracy, step=epoch)  # a trial that the stopper ends stops here
     return {"accuracy": accuracy}
 
 
@@ -35,7 +35,7 @@ if __name__ == "__main__":
             "alpha": space.loguniform(1e-6, 1e-1),
         },
         num_trials=24,
-        stopper="median",  # ends a trial that has never been as good as half of the others were by the same epoch
+        stopper="median",  # ends trials that are worse than the median of the finished ones at the same epoch
         optimization_key="accuracy",
         name="digits early stopping",
         seed=1,

@@ -1,4 +1,4 @@
-"""The main job: a grid search of a small Keras network on scikit-learn's handwritten digits.
+"""A grid search of a small Keras network on scikit-learn's handwritten digits.
 
     python examples/grid_search_digits.py
 

@@ -1,4 +1,4 @@
-"""A program as it was written for HopsML, with only the import changed: bounds in any order, a plain number returned.
+"""A program for HopsML in which only the import was changed: bounds are in any order, and it returns a plain number.
 
     python examples/hopsml_differential_evolution.py
 

@@ -19,7 +19,7 @@ def train(epochs=12, batch_size=64, learning_rate=0.3):
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    jax.distributed.initialize()  # hopslite has set all that it asks for; before anything else of JAX
+    jax.distributed.initialize()  # hopslite has set the variables that it reads; call it before other functions of JAX
     print(f"process {jax.process_index()} of {jax.process_count()}, {jax.device_count()} devices in all")
     mesh = jax.make_mesh((jax.device_count(),), ("batch",))
     sharded, replicated = NamedSharding(mesh, P("batch")), NamedSharding(mesh, P())
@@ -29,7 +29,7 @@ def train(epochs=12, batch_size=64, learning_rate=0.3):
     x_train, x_test, y_train, y_test = split
 
     def share(values):
-        """Each process hands over its part of the batch; together they are one array."""
+        """An array over all processes, of which each process provides its part of the batch."""
         part = values[jax.process_index() :: jax.process_count()]
         return jax.make_array_from_process_local_data(sharded, part)
 
@@ -53,7 +53,7 @@ def train(epochs=12, batch_size=64, learning_rate=0.3):
         "output_bias": jnp.zeros(10),
     }
     weights = jax.device_put(jax.tree.map(np.asarray, start), replicated)
-    order = np.random.default_rng(0)  # the same on every process, so that all cut the same batches
+    order = np.random.default_rng(0)  # the same on every process, so that all use the same batches
     for epoch in range(epochs):
         shuffled = order.permutation(len(x_train))
         for begin in range(0, len(shuffled) - batch_size + 1, batch_size):
@@ -68,7 +68,7 @@ def train(epochs=12, batch_size=64, learning_rate=0.3):
 
 
 if __name__ == "__main__":
-    # Two slots, however few cores this machine has. With spark-submit the cluster counts, not this line.
+    # Two slots, even on a machine with fewer cores. spark-submit overrides this line.
     os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--master local[2] pyspark-shell")
     logdir, outputs = experiment.distributed(
         train, strategy="jax", name="digits jax", metric_key="accuracy", num_workers=2

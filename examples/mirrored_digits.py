@@ -1,9 +1,9 @@
-"""Two processes that train one Keras network, in step: TensorFlow's MultiWorkerMirroredStrategy.
+"""Two processes that train one Keras network synchronously: TensorFlow's MultiWorkerMirroredStrategy.
 
     python examples/mirrored_digits.py
 
 Needs `pip install 'hopslite[tensorflow]' tf_keras scikit-learn` and Java 17 or 21; no data is downloaded. The model is
-made with tf_keras because Keras 3 cannot `fit` under this strategy.
+created with tf_keras because Keras 3 cannot `fit` under this strategy.
 """
 
 import os
@@ -17,7 +17,7 @@ def train():
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()  # reads TF_CONFIG and meets the other members
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()  # reads TF_CONFIG and connects to the other members
     images, labels = load_digits(return_X_y=True)
     x_train, x_test, y_train, y_test = train_test_split(images / 16.0, labels, test_size=0.25, random_state=0)
     # TensorFlow gives each member its share of every batch: with two members, 32 of these 64.
@@ -31,14 +31,14 @@ def train():
             ]
         )
         model.compile(tf_keras.optimizers.Adam(0.005), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    # Every member runs the callbacks, and only the chief's logdir() is the trial's.
+    # Every member runs the callbacks, but only the chief's logdir() is the trial's directory.
     model.fit(batches, epochs=8, verbose=2, callbacks=[tf_keras.callbacks.TensorBoard(tensorboard.logdir())])
     loss, accuracy = model.evaluate(tf.data.Dataset.from_tensor_slices((x_test, y_test)).batch(64), verbose=0)
     return {"accuracy": accuracy, "loss": loss}
 
 
 if __name__ == "__main__":
-    # Two slots, however few cores this machine has. With spark-submit the cluster counts, not this line.
+    # Two slots, even on a machine with fewer cores. spark-submit overrides this line.
     os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--master local[2] pyspark-shell")
     logdir, outputs = experiment.mirrored(train, name="digits mirrored", metric_key="accuracy", num_workers=2)
     print(f"accuracy {outputs['accuracy']:.3f}; all of it is in {logdir}")

@@ -2,7 +2,7 @@
 
     python examples/model_registry.py
 
-Needs `pip install hopslite scikit-learn` and Java 17 or 21; no data is downloaded. MLflow knows the model, too:
+Needs `pip install hopslite scikit-learn` and Java 17 or 21; no data is downloaded. MLflow can serve the model:
 `mlflow models serve -m models:/digits/1`, with MLFLOW_TRACKING_URI=sqlite:///hopslite_project/mlflow.db.
 """
 
@@ -19,7 +19,7 @@ def train(depth, trees):
     images, labels = load_digits(return_X_y=True)
     x_train, x_test, y_train, y_test = train_test_split(images, labels, test_size=0.25, random_state=0)
     classifier = RandomForestClassifier(trees, max_depth=depth, random_state=0).fit(x_train, y_train)
-    mlflow.sklearn.save_model(  # in the trial's directory, as everything that it writes
+    mlflow.sklearn.save_model(  # relative paths are in the trial's directory
         classifier, "model", serialization_format="cloudpickle", pip_requirements=["scikit-learn"]
     )
     return {"accuracy": classifier.score(x_test, y_test)}

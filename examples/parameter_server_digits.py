@@ -1,9 +1,9 @@
-"""A coordinator, two workers and a parameter server: TensorFlow's ParameterServerStrategy with a loop of one's own.
+"""A coordinator, two workers and a parameter server: TensorFlow's ParameterServerStrategy with a custom training loop.
 
     python examples/parameter_server_digits.py
 
 Needs `pip install 'hopslite[tensorflow]' scikit-learn` and Java 17 or 21; no data is downloaded. Only the chief runs
-`train`. The workers and the parameter server run TensorFlow's server, which hopslite starts and ends.
+`train`. The workers and the parameter server run TensorFlow's server, which hopslite starts and stops.
 """
 
 import os
@@ -22,7 +22,7 @@ def train(steps_per_epoch=40, epochs=8, learning_rate=0.1):
 
     strategy = tf.distribute.ParameterServerStrategy(tf.distribute.cluster_resolver.TFConfigClusterResolver())
     coordinator = tf.distribute.coordinator.ClusterCoordinator(strategy)
-    with strategy.scope():  # these live on the parameter server
+    with strategy.scope():  # these variables are on the parameter server
         hidden = tf.Variable(tf.random.stateless_normal((64, 64), seed=(0, 1)) * 0.1)
         hidden_bias = tf.Variable(tf.zeros(64))
         output = tf.Variable(tf.random.stateless_normal((64, 10), seed=(0, 2)) * 0.1)
@@ -34,7 +34,7 @@ def train(steps_per_epoch=40, epochs=8, learning_rate=0.1):
 
     def batches():
         dataset = tf.data.Dataset.from_tensor_slices((x_train, y_train))
-        return dataset.shuffle(2000).repeat().batch(64)  # each worker makes its own, in another order
+        return dataset.shuffle(2000).repeat().batch(64)  # each worker creates its own dataset, in another order
 
     @tf.function
     def step(iterator):
@@ -49,7 +49,7 @@ def train(steps_per_epoch=40, epochs=8, learning_rate=0.1):
     with tf.summary.create_file_writer(tensorboard.logdir()).as_default():
         for epoch in range(epochs):
             losses = [coordinator.schedule(step, (iterator,)) for _ in range(steps_per_epoch)]
-            coordinator.join()  # whichever worker is free takes the next step, with no waiting for the other
+            coordinator.join()  # asynchronous: the next free worker takes the next step
             loss = float(sum(loss.fetch() for loss in losses)) / steps_per_epoch
             tf.summary.scalar("loss", loss, step=epoch)
             print(f"epoch {epoch}: loss {loss:.3f}")
@@ -58,7 +58,7 @@ def train(steps_per_epoch=40, epochs=8, learning_rate=0.1):
 
 
 if __name__ == "__main__":
-    # Four slots, however few cores this machine has. With spark-submit the cluster counts, not this line.
+    # Four slots, even on a machine with fewer cores. spark-submit overrides this line.
     os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--master local[4] pyspark-shell")
     logdir, outputs = experiment.parameter_server(
         train, name="digits parameter server", metric_key="accuracy", num_workers=2, num_ps=1

@@ -1,8 +1,9 @@
-"""A search whose driver is killed in the middle, and the same search, which then goes on where it was.
+"""A search whose driver is killed, and the same search, which then continues with the remaining trials.
 
     python examples/resume.py
 
-Needs `pip install hopslite scikit-learn` and Java 17 or 21. The program starts itself as the driver that is killed.
+Needs `pip install hopslite scikit-learn` and Java 17 or 21. The driver that is killed is a copy
+of this program.
 """
 
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from hopslite import experiment, space
 
-ENDED = 4  # trials, before the first driver is killed
+ENDED = 4  # number of trials before the first driver is killed
 
 
 def train(C, gamma):
@@ -31,7 +32,7 @@ def search():
         samples=12,
         name="digits resumed",
         seed=1,
-        resume="auto",  # goes on with what broke off; otherwise a new run begins
+        resume="auto",  # continues an interrupted run; without one, a new run starts
     )
 
 
@@ -46,7 +47,7 @@ def driver_that_is_killed():
         if driver.poll() is not None:
             sys.exit("the first driver ended before it could be killed")
         time.sleep(0.1)
-    time.sleep(1)  # what has finished is on the disk within a second
+    time.sleep(1)  # the end of a trial is on the disk within a second
     driver.kill()
     driver.wait()
     print(f"the driver was killed after {ENDED} trials or a few more")

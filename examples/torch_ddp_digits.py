@@ -18,20 +18,20 @@ def train(epochs=12):
     from torch import nn
     from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
-    dist.init_process_group()  # hopslite has set all that it asks for
+    dist.init_process_group()  # hopslite has set the variables that it reads
     print(f"rank {dist.get_rank()} of {dist.get_world_size()}")
-    # With GPUs each member sees only its own, as device 0, which is what LOCAL_RANK says.
+    # Each member sees only its own GPU, as device 0, and LOCAL_RANK is 0.
     device = f"cuda:{os.environ['LOCAL_RANK']}" if torch.cuda.is_available() else "cpu"
 
     images, labels = load_digits(return_X_y=True)
     split = train_test_split(images.astype("float32") / 16, labels, test_size=0.25, random_state=0)
     x_train, x_test, y_train, y_test = (torch.from_numpy(part).to(device) for part in split)
     data = TensorDataset(x_train, y_train)
-    sampler = DistributedSampler(data, seed=0)  # each rank its half
+    sampler = DistributedSampler(data, seed=0)  # each rank gets one half
     loader = DataLoader(data, batch_size=32, sampler=sampler)
 
     network = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 10)).to(device)
-    model = nn.parallel.DistributedDataParallel(network)  # the same weights everywhere, and averaged gradients
+    model = nn.parallel.DistributedDataParallel(network)  # the same weights in all members, and averaged gradients
     optimizer = torch.optim.Adam(model.parameters(), 0.005)
     for epoch in range(epochs):
         sampler.set_epoch(epoch)
@@ -50,13 +50,13 @@ def train(epochs=12):
     if dist.get_rank() == 0:
         torch.save(network.state_dict(), "model.pt")
     dist.destroy_process_group()
-    return {"accuracy": accuracy, "model": "model.pt"}  # the record has what rank 0 returns
+    return {"accuracy": accuracy, "model": "model.pt"}  # the return value of rank 0 is recorded
 
 
 if __name__ == "__main__":
-    # Two slots, however few cores this machine has. With spark-submit the cluster counts, not this line.
+    # Two slots, even on a machine with fewer cores. spark-submit overrides this line.
     os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--master local[2] pyspark-shell")
     logdir, outputs = experiment.distributed(
         train, strategy="torch", name="digits ddp", metric_key="accuracy", num_workers=2
     )
-    print(f"accuracy {outputs['accuracy']:.3f}; the model is in {logdir}/trials/0000")
+    print(f"accuracy {outputs['accuracy']:.3f}; the model is in {logdir}")

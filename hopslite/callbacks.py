@@ -1,4 +1,4 @@
-"""For training functions: callbacks that report what Keras logs, for Keras 3 (`keras`, `tf.keras`) and `tf_keras`.
+"""Keras callbacks that report metrics, for training functions; for Keras 3 (`keras`, `tf.keras`) and `tf_keras`.
 
 ```python
 from hopslite.callbacks import KerasEpochEnd
@@ -11,38 +11,40 @@ def train(learning_rate):
 
 from __future__ import annotations
 
-import difflib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
+from .core.suggestions import did_you_mean
 from .errors import ReportError
-from .runtime.report import report
+from .executor.context import current_reporter
+from .executor.report import report
 
 __all__ = ["KerasBatchEnd", "KerasEpochEnd"]
 
 
 def _unused(*args: Any, **kwargs: Any) -> None:
-    """A hook that does nothing here."""
+    """Callback hook without an effect."""
 
 
-_unused._is_default = True  # type: ignore[attr-defined]  # Keras 3 then need not wait for it after each batch
+_unused._is_default = True  # type: ignore[attr-defined]  # so that Keras 3 does not wait for it after each batch
 
 
 class _Callback:
-    """All that the Keras versions ask of a callback. A base class of theirs would mean to import one of them."""
+    """Interface of callbacks in all versions of Keras; a base class of Keras would have to be imported."""
 
-    batches = False  # whether the hook at a batch's end does something
+    batches = False  # true if the hook at the end of a batch has an effect
     async_safe = False  # Keras 3 would call it from several threads, which could swap reports
-    _supports_tf_logs = False  # tf_keras then hands over numbers
+    _supports_tf_logs = False  # so that tf_keras passes numbers
 
-    def __init__(self, reporter: Any, metric: str) -> None:
+    def __init__(self, reporter: Any, metric: str, all_logs: bool) -> None:
         if isinstance(reporter, str):
             raise ReportError(f"{type(self).__name__}({reporter!r}): the metric has a name: metric={reporter!r}")
         self.metric = metric
         self.model: Any = None
         self.params: dict[str, Any] = {}
         self._report: Callable[[Any, int], None] = report if reporter is None else reporter.report
+        self._reporter, self._all_logs = reporter, all_logs
         self._offset, self._last = 0, -1
 
     def __getattr__(self, name: str) -> Any:
@@ -66,7 +68,9 @@ class _Callback:
         return False
 
     def _pass_on(self, step: int, logs: Mapping[str, Any] | None) -> None:
-        value = self._value(logs or {})
+        value: Any = self._value(logs or {})
+        if self._all_logs:
+            value = self._metrics(logs or {}, value)
         self._last = step
         self._report(value, step)
 
@@ -74,8 +78,7 @@ class _Callback:
         if self.metric in logs:
             return float(logs[self.metric])
         logged = ", ".join(map(repr, sorted(logs))) or "nothing"
-        near = difflib.get_close_matches(self.metric, logs, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(self.metric, logs, start=" Did you mean")
         if self.metric.startswith("val_") and not any(name.startswith("val_") for name in logs):
             hint = (
                 " Metrics with val_ need validation_data or validation_split in fit(); where fit() is given "
@@ -83,9 +86,23 @@ class _Callback:
             )
         raise ReportError(f"{type(self).__name__}(metric={self.metric!r}): Keras logged {logged}.{hint}")
 
+    def _metrics(self, logs: Mapping[str, Any], value: float) -> dict[str, Any]:
+        """All logs by name, the metric under the name of the one that the run optimises."""
+        reporter = self._reporter if self._reporter is not None else current_reporter()
+        reported = getattr(reporter, "reported", None)
+        if getattr(reported, "objectives", ()):  # each under its own name
+            return dict(logs)
+        key = getattr(reported, "key", self.metric)
+        if key in logs and key != self.metric:
+            raise ReportError(
+                f"{type(self).__name__}(metric={self.metric!r}, all_logs=True): the run optimises {key!r}, which Keras "
+                f"logs, too; give metric={key!r}, or another optimization_key to the verb"
+            )
+        return {key: value, **{name: item for name, item in logs.items() if name != self.metric}}
+
 
 class KerasEpochEnd(_Callback):
-    """Reports a metric at the end of each epoch, with the epoch as the step.
+    """Report a metric at the end of each epoch, with the epoch as the step.
 
     A second `fit` with the same callback goes on counting where the first one ended. A metric that Keras does not log
     is a `ReportError` that lists what it logs.
@@ -94,12 +111,19 @@ class KerasEpochEnd(_Callback):
         reporter: what the training function got as its parameter `reporter`; default: `hopslite.report`.
         metric: the metric's name in Keras's logs.
         validation_freq: where `fit` is given it, the same here: the other epochs have no validation metrics.
+        all_logs: report all that Keras logs, each under its name; `metric` is reported as the metric that the run
+            optimises, whatever the latter's name.
     """
 
     def __init__(
-        self, reporter: Any = None, metric: str = "val_loss", *, validation_freq: int | Sequence[int] = 1
+        self,
+        reporter: Any = None,
+        metric: str = "val_loss",
+        *,
+        validation_freq: int | Sequence[int] = 1,
+        all_logs: bool = False,
     ) -> None:
-        super().__init__(reporter, metric)
+        super().__init__(reporter, metric, all_logs)
         self._validation_freq = validation_freq
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -113,25 +137,26 @@ class KerasEpochEnd(_Callback):
         self._pass_on(self._offset + epoch, logs)
 
     def _validates(self, epoch: int) -> bool:
-        """Whether `fit` validates after an epoch, counted from 1."""
+        """True if `fit` validates after an epoch, counted from 1."""
         freq = self._validation_freq
-        return epoch % freq == 0 if isinstance(freq, int) else epoch in freq
+        return epoch in freq if isinstance(freq, Container) else epoch % freq == 0
 
 
 class KerasBatchEnd(_Callback):
-    """Reports a metric after each batch, with the number of batches so far, over all epochs, as the step.
+    """Report a metric after each batch, with the number of batches so far, over all epochs, as the step.
 
     A metric that Keras does not log is a `ReportError` that lists what it logs.
 
     Args:
         reporter: what the training function got as its parameter `reporter`; default: `hopslite.report`.
         metric: the metric's name in Keras's logs.
+        all_logs: as for `KerasEpochEnd`.
     """
 
     batches = True
 
-    def __init__(self, reporter: Any = None, metric: str = "loss") -> None:
-        super().__init__(reporter, metric)
+    def __init__(self, reporter: Any = None, metric: str = "loss", *, all_logs: bool = False) -> None:
+        super().__init__(reporter, metric, all_logs)
         self._lock = threading.Lock()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

@@ -1,30 +1,36 @@
-"""Every exception that hopslite raises.
+"""All exceptions that hopslite raises.
 
 ```
 HopsliteError
 ├── InvalidArguments       (ValueError, TypeError)   a call that cannot work; raised before any task starts
-├── NotSerializable        (TypeError)               the training function cannot travel to an executor
+│   └── InvalidConfiguration                         a configuration of `configured.train` that cannot work
+├── NotSerializable        (TypeError)               the training function cannot be sent to an executor
+├── NotSupported           (NotImplementedError)     a name of HopsML's or Maggy's that hopslite does not have
 ├── UnknownPlugin          (LookupError)             no search, pool, … of that name
 ├── MissingExtra           (ImportError)             a package that this feature needs is not installed
 ├── StoreError             (OSError)                 the project or a run directory cannot be used
+├── StorageUnavailable     (OSError)                 a run could not be recorded for long; it can be resumed
+├── RunDeleted             (OSError)                 the directory of a run was deleted while the run went on
 ├── RunNotFound            (LookupError)             no run or trial of this name, version or id
 ├── ModelNotFound          (LookupError)             no model of this name, version or metric
 ├── ModelExists            (FileExistsError, ValueError)   a model's version that is there already
 ├── ModelArchiveExists     (FileExistsError)         something else is where a model is to be downloaded to
+├── DataSetNotFound        (LookupError)             no data set of this name or version
+├── DataSetExists          (FileExistsError)         a data set that is there already
 ├── SparkUnavailable       (RuntimeError)            no Java, no session, or executors that cannot work
 ├── ReturnValueError       (ValueError, TypeError)   a training function returned something without a metric
 ├── ReportError            (ValueError, TypeError)   a training function reported something that is no value or step
 ├── CommandFailed          (RuntimeError)            a command of `hopslite run` ended with an error
-├── ReplayError            (RuntimeError)            an algorithm does not suggest again what a journal says it did
+├── ReplayError            (RuntimeError)            an algorithm does not repeat the suggestions in a journal
 ├── ResumeError            (ValueError)              a run that cannot be resumed
 ├── RunIsRunning           (RuntimeError)            another driver works on the run that is to be resumed
-├── RunTakenOver           (RuntimeError)            another driver has resumed the run while this one was away
-├── TrialFailed            (RuntimeError)            a trial's failure, raised where nothing else is left
-└── RunInterrupted         (KeyboardInterrupt)       Ctrl-C or a notebook's interrupt ended the run
+├── RunTakenOver           (RuntimeError)            another driver has resumed the run while this one did not answer
+├── TrialFailed            (RuntimeError)            a run failed because of its trials
+└── RunInterrupted         (KeyboardInterrupt)       Ctrl-C, a notebook's interrupt or hopslite stop ended it
 ```
 
-`TrialStopped` stands apart: it ends a training function early, and is a BaseException so that no `except Exception` of
-a training loop takes it for an error.
+`TrialStopped` is not a `HopsliteError`: it ends a training function early, and is a `BaseException`, so that
+`except Exception` in a training loop does not catch it.
 """
 
 from __future__ import annotations
@@ -34,22 +40,28 @@ from typing import Any
 
 __all__ = [
     "CommandFailed",
+    "DataSetExists",
+    "DataSetNotFound",
     "HopsliteError",
     "InvalidArguments",
+    "InvalidConfiguration",
     "MissingExtra",
     "ModelArchiveExists",
     "ModelExists",
     "ModelNotFound",
     "NotSerializable",
+    "NotSupported",
     "ReplayError",
     "ReportError",
     "ResumeError",
     "ReturnValueError",
+    "RunDeleted",
     "RunInterrupted",
     "RunIsRunning",
     "RunNotFound",
     "RunTakenOver",
     "SparkUnavailable",
+    "StorageUnavailable",
     "StoreError",
     "TrialFailed",
     "TrialStopped",
@@ -85,8 +97,24 @@ class InvalidArguments(HopsliteError, ValueError, TypeError):
         super().__init__(f"{where}: {shown}", problems=tuple(problems))
 
 
+class InvalidConfiguration(InvalidArguments):
+    """A configuration of a training cannot work. `problems` holds each with its file, line and path."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("configuration", problems)
+
+
 class NotSerializable(HopsliteError, TypeError):
     """The training function, or something that it refers to, cannot be sent to an executor."""
+
+
+class NotSupported(HopsliteError, NotImplementedError):
+    """A name of HopsML's or Maggy's that hopslite does not have was used; the message says what to use instead.
+
+    Attribute: `name`.
+    """
+
+    name: str
 
 
 class UnknownPlugin(HopsliteError, LookupError):
@@ -101,8 +129,28 @@ class StoreError(HopsliteError, OSError):
     """The project directory or a run directory cannot be read or written."""
 
 
+class StorageUnavailable(StoreError):
+    """The run could not be recorded, or no trial could write, for `storage_patience` seconds; it can be resumed.
+
+    Attributes: `run_id`, `logdir`, `result` (the run as it is recorded) and `unrecorded` (trials that had ended and
+    whose ends are in no record; they are run again when the run is resumed).
+    """
+
+    run_id: str
+    logdir: str
+    result: Any
+    unrecorded: tuple[Any, ...]
+
+
+class RunDeleted(StoreError):
+    """The directory of the run was deleted or moved while the run went on. Attributes: `run_id`, `logdir`."""
+
+    run_id: str
+    logdir: str
+
+
 class RunNotFound(HopsliteError, LookupError):
-    """No run, or no trial of a run, is what the text means; the message names similar ones."""
+    """No run or trial matches the text; the message lists similar names."""
 
 
 class ModelNotFound(HopsliteError, LookupError):
@@ -110,16 +158,26 @@ class ModelNotFound(HopsliteError, LookupError):
 
 
 class ModelExists(HopsliteError, FileExistsError, ValueError):
-    """This version of a model is taken, also when its export did not complete. Attributes: `name`, `version`."""
+    """This version of a model exists already, perhaps incomplete. Attributes: `name`, `version`."""
 
     name: str
     version: int
 
 
 class ModelArchiveExists(HopsliteError, FileExistsError):
-    """Where a model is to be downloaded to, there is something else. Attribute: `path`."""
+    """The destination of a model's download exists and is something else. Attribute: `path`."""
 
     path: str
+
+
+class DataSetNotFound(StoreError, LookupError):
+    """No data set has this name or version, or it was deleted; the message says which there are."""
+
+
+class DataSetExists(StoreError, FileExistsError):
+    """There is a data set of this name already. Attribute: `name`."""
+
+    name: str
 
 
 class SparkUnavailable(HopsliteError, RuntimeError):
@@ -127,11 +185,14 @@ class SparkUnavailable(HopsliteError, RuntimeError):
 
 
 class ReturnValueError(HopsliteError, ValueError, TypeError):
-    """A training function returned a value from which no metric can be taken."""
+    """A training function returned a value from which no metric can be taken.
+
+    Attribute: `outputs`, the numbers of a returned dict; not there for other values.
+    """
 
 
 class ReportError(HopsliteError, ValueError, TypeError):
-    """A training function reported what is not a number, a step that does not grow, or outside of a trial."""
+    """A report is invalid: no number, a step that does not grow, or made outside of a trial."""
 
 
 class CommandFailed(HopsliteError, RuntimeError):
@@ -139,7 +200,7 @@ class CommandFailed(HopsliteError, RuntimeError):
 
 
 class ReplayError(HopsliteError, RuntimeError):
-    """An algorithm, told all that a journal holds, suggests something else than the journal says.
+    """An algorithm, replayed from a journal, does not repeat the suggestions in it.
 
     The search space, the seed, an option or a library of the algorithm has changed since.
     Attributes: `trial_id`, `expected` (the journal's parameters), `suggested`.
@@ -180,7 +241,7 @@ class TrialStopped(BaseException):
 
 
 class TrialFailed(HopsliteError, RuntimeError):
-    """A trial failed and nothing else is left to return.
+    """The run failed because of its trials: every trial failed, or too many did.
 
     Attributes: `trial_id`, `params`, `cause` (`exception`, `segfault`, `exit`, `signal`, `out-of-memory`,
     `timeout`, `lost`, …), `traceback` (of the training function, or None), `log_path`, `run_id`, `logdir`.
@@ -196,11 +257,17 @@ class TrialFailed(HopsliteError, RuntimeError):
 
 
 class RunInterrupted(HopsliteError, KeyboardInterrupt):
-    """The run was interrupted and is KILLED; everything that had finished is in `logdir`.
+    """The run was interrupted and is KILLED, or was stopped by a user before a trial had a metric, and is STOPPED.
 
-    Attributes: `run_id`, `logdir`, `result` (the run as far as it came).
+    Everything that had finished is in `logdir`.
+
+    Attributes: `run_id`, `logdir`, `result` (the run as far as it came); all None where it had not begun.
     """
 
-    run_id: str
-    logdir: str
+    run_id: str | None
+    logdir: str | None
     result: Any
+
+    def _render_traceback_(self) -> list[str]:
+        """Traceback for IPython."""
+        return [f"{type(self).__name__}: {self}"]

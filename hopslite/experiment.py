@@ -1,4 +1,4 @@
-"""The verbs: run a training function once, or over a search space, on Spark, recorded.
+"""Verbs that run a training function on Spark, once or over a search space, and record the run.
 
 Signatures and return values are those of HopsML's `hops.experiment`; everything new is keyword-only. The keywords that
 all verbs share are described at `launch`.
@@ -8,40 +8,56 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import search as algorithms
-from ._best import Best, best
-from ._options import Call, MemberOptions, ResumeOptions, SearchOptions, TrialOptions, with_options
-from ._runs import load
-from ._trial import Direction
-from ._verbs import About, ablated, launched, resumed, searched
-from ._verbs import distributed as run_distributed
-from .ablation import AblationRun, AblationStudy
+from .core.types import Direction, DirectionName
 from .distribute import Size
-from .maggy import LagomResult, lagom_result, plan_of
-from .result import Run, Trial
-from .runtime.context import current
-from .search.differential_evolution import DifferentialEvolution
+from .driver.arguments import Call
+from .driver.define_by_run import by_trial
+from .driver.keywords import (
+    AblationOptions,
+    DriverOptions,
+    MemberOptions,
+    ResumeOptions,
+    SearchOptions,
+    TrialOptions,
+)
+from .driver.run_call import About
+from .driver.signatures import with_options
+from .driver.verbs import ablated, launched, resumed, searched, searched_by_trial
+from .driver.verbs import distributed as run_distributed
+from .executor.context import current
+from .predecessors import absent_name, current_keywords
+from .result import Run, SearchRun, TrainingRun, Trial
+from .runs.best import Best, best
+from .runs.lookup import load
 from .search.grid import Grid
-from .search.random import Random
 from .space import Space
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # each is imported by the verbs that use it, so that the others start sooner
+    import optuna
     from typing_extensions import Unpack
 
+    from .ablation import AblationRun, AblationStudy
+    from .driver.active_run import ActiveRun
+    from .maggy import LagomResult
+
 __all__ = [
+    "ActiveRun",
     "Best",
     "Direction",
     "Run",
     "Trial",
     "ablation",
+    "begin",
     "best",
     "checkpoint_dir",
     "collective_all_reduce",
     "differential_evolution",
     "distributed",
+    "end",
     "grid_search",
     "lagom",
     "launch",
@@ -51,6 +67,7 @@ __all__ = [
     "random_search",
     "resume",
     "search",
+    "start_run",
 ]
 
 
@@ -63,7 +80,7 @@ def launch(
     description: str | None = None,
     metric_key: str | None = None,
     **options: Unpack[TrialOptions],
-) -> Run:
+) -> TrainingRun:
     """Run a training function once, or once for each column of `args_dict`.
 
     >>> def train(lr):
@@ -82,65 +99,36 @@ def launch(
         local_logdir: whether `tensorboard.logdir()` is a local scratch directory, copied to the trial's at its end.
         description: a text for the record and for MLflow.
         metric_key: the key of the returned dict that is the run's metric.
-        parallelism: how many trials run at once at most; default: as many as the cluster has task slots.
-        cpus_per_trial: cores for each trial; default: `spark.task.cpus`.
-        gpus_per_trial: GPUs for each trial, which it sees in `CUDA_VISIBLE_DEVICES`; default: what Spark's
-            configuration gives a task; 0: none, even where there are some.
-        strategy: makes each trial a gang of `workers_per_trial` members that train together: "multi_worker_mirrored",
-            "torch" or "jax", see `distributed`. CPUs and GPUs are then for each member, `parallelism` counts gangs.
-        workers_per_trial: members of each trial, the chief included.
-        seed: of the search; default: one is drawn and recorded.
-        trial_timeout: seconds after which a trial is ended as FAILED; default: no limit.
-        timeout: seconds after which the run ends: no more trials are started, running ones are KILLED.
-        max_failures: how many trials may fail before the run is given up as FAILED; default: all but one.
-        max_retries: how often a trial is run again that was lost with its executor.
-        heartbeat_timeout: seconds without a report (see `hopslite.report`) after which a trial counts as hanging and is
-            ended as FAILED; default: no limit.
-        isolation: "process" gives each trial a process of its own, so that nothing it does can harm another; "none"
-            runs it in the Spark worker, which saves a few milliseconds a trial.
-        pool: where trials run: "spark", or "inline" for a debugger: in this process, one after the other.
-        spark: a SparkSession; default: the active one, or else a new `local[*]` session.
-        project: the directory or fsspec URL that holds runs; default: `HOPSLITE_PROJECT` or `./hopslite_project`.
-        tracking_uri: MLflow's; default: `MLFLOW_TRACKING_URI`, or SQLite in the project; "off" for no MLflow.
-        tags: text by text, for the record and for MLflow.
-        inputs: data for the trials, as URLs or paths by name, which the training function finds as local paths in
-            `hopslite.inputs[name]`: a file, a directory, or an archive (.tar, .tar.gz, .zip …), which is unpacked. It
-            is fetched once per executor, and is read-only. A relative path is one in the project;
-            `runs:/NAME/VERSION/trials/0004` is a directory of an earlier run.
-        resume: "auto" goes on with the newest run of this name, verb, function, space and inputs that broke off, if
-            there is one; a run's id goes on with that one. What had finished is not run again.
-        retry_failed: with `resume`, whether trials that FAILED are run again.
-        force: with `resume`, whether to go on although the function, the space, the direction or an input is another.
-            With another space or direction the algorithm begins anew, and takes from what was found what it suggests
-            again.
-        verbose: whether what trials print is shown here, too; it is always in their `output.log`. A notebook has the
-            last lines in any case.
-        display: False shows nothing; default: a progress bar, or a live table in notebooks.
 
     Returns:
-        A `Run`, which unpacks as HopsML's `(logdir, outputs)`; `outputs` is None when there are several trials.
+        A `Run`, which unpacks as HopsML's `(logdir, outputs)`. `logdir` is the trial's directory, in which the function
+        wrote what it wrote to `tensorboard.logdir()`; `run.logdir` is the run's. With several trials `logdir` is the
+        run's directory, and `outputs` is None.
 
     Raises:
         InvalidArguments: something in the call cannot work; the message lists every problem.
         NotSerializable: the function refers to something that cannot be sent.
-        TrialFailed: every trial failed, or more than `max_failures`; it carries the first one's traceback.
+        TrialFailed: every trial failed, the first ones failed with the same error, or more than `max_failures` failed;
+            it has the traceback of the first failed trial.
+        StorageUnavailable: the run could not be recorded for `storage_patience` seconds; it can be resumed.
+        RunDeleted: the run's directory was deleted during the run.
         RunInterrupted: Ctrl-C or a notebook's interrupt.
     """
-    call = Call("launch", TrialOptions, train_fn, name, dict(options))
+    call = Call(launch, train_fn, name, dict(options))
     return launched(call, About(name, local_logdir, description, metric_key), args_dict)
 
 
-@with_options(SearchOptions)
+@with_options(SearchOptions, see=launch)
 def grid_search(
     train_fn: Callable[..., Any],
     grid_dict: Mapping[str, Any],
-    direction: Direction | str = Direction.MAX,
+    direction: Direction | DirectionName | Sequence[Direction | DirectionName] = Direction.MAX,
     name: str = "no-name",
     local_logdir: bool = False,
     description: str | None = None,
-    optimization_key: str = "metric",
+    optimization_key: str | Sequence[str] = "metric",
     **options: Unpack[SearchOptions],
-) -> Run:
+) -> SearchRun:
     """Try every combination of the listed values, the last key fastest.
 
     >>> def train(lr, depth):
@@ -155,31 +143,32 @@ def grid_search(
         train_fn: the training function; its arguments are the keys of the grid. It returns the metric, a number, or
             a dict with it; other numbers, text and names of files that it wrote are recorded.
         grid_dict: a list of values per argument; values may be of any kind.
-        direction: whether the metric is to be maximised or minimised.
-        optimization_key: the metric's key in a returned dict; not needed when the dict has a single number.
+        direction: whether the metric is to be maximised or minimised; a list if `optimization_key` is a list.
+        optimization_key: the metric's key in a returned dict; not needed when the dict has a single number. Or a list
+            of keys, to optimise several metrics, with as many directions.
 
     The other arguments, and what is raised, are as for `launch`.
 
     Returns:
         A `Run`, which unpacks as HopsML's `(best_logdir, best_params, best_outputs)`.
     """
-    call = Call("grid_search", SearchOptions, train_fn, name, dict(options))
+    call = Call(grid_search, train_fn, name, dict(options))
     about = About(name, local_logdir, description, optimization_key)
     return searched(call, about, "Grid Search", call.attempt(Space.grid, grid_dict), direction, Grid)
 
 
-@with_options(SearchOptions)
+@with_options(SearchOptions, see=grid_search)
 def random_search(
     train_fn: Callable[..., Any],
     boundary_dict: Mapping[str, Any],
-    direction: Direction | str = Direction.MAX,
+    direction: Direction | DirectionName | Sequence[Direction | DirectionName] = Direction.MAX,
     samples: int = 10,
     name: str = "no-name",
     local_logdir: bool = False,
     description: str | None = None,
-    optimization_key: str = "metric",
+    optimization_key: str | Sequence[str] = "metric",
     **options: Unpack[SearchOptions],
-) -> Run:
+) -> SearchRun:
     """Try `samples` distinct random combinations (Bergstra and Bengio, 2012, JMLR 13).
 
     >>> def train(lr):
@@ -191,21 +180,23 @@ def random_search(
     Args:
         boundary_dict: the space: two numbers are bounds, in either order (two ints: whole numbers, both ends included;
             a float anywhere: continuous), texts are choices, or anything from `hopslite.space`.
-        samples: how many trials; fewer run only where the space has fewer combinations, and a line says so.
+        samples: how many trials; if the space has fewer combinations, fewer trials run, and a line says so.
 
     The other arguments are as for `grid_search` and `launch`.
     """
-    call = Call("random_search", SearchOptions, train_fn, name, dict(options))
+    from .search.random import Random
+
+    call = Call(random_search, train_fn, name, dict(options))
     about = About(name, local_logdir, description, optimization_key)
     space = call.attempt(Space.parse, boundary_dict)
-    return searched(call, about, "Random Search", space, direction, Random, samples=samples)
+    return searched(call, about, "Random Search", space, direction, Random, Random.option_problems, samples=samples)
 
 
-@with_options(SearchOptions)
+@with_options(SearchOptions, see=grid_search)
 def differential_evolution(
     train_fn: Callable[..., Any],
     boundary_dict: Mapping[str, Any],
-    direction: Direction | str = Direction.MAX,
+    direction: Direction | DirectionName = Direction.MAX,
     generations: int = 4,
     population: int = 6,
     mutation: float = 0.5,
@@ -216,12 +207,12 @@ def differential_evolution(
     optimization_key: str = "metric",
     *,
     synchronous: bool = False,
-    initial: str = "lhs",
+    initial: Literal["lhs", "sobol"] = "lhs",
     **options: Unpack[SearchOptions],
-) -> Run:
-    """Let a population of combinations evolve (Storn and Price, 1997), `(generations + 1) * population` trials.
+) -> SearchRun:
+    """Differential evolution (Storn and Price, 1997), with `(generations + 1) * population` trials.
 
-    A slot that ends its trial gets the next candidate at once; combinations already evaluated are not run again.
+    A slot gets the next candidate as soon as its trial ends; known combinations are not run again.
 
     >>> def train(x, y):
     ...     return (x - 3) ** 2 + y**2
@@ -232,16 +223,18 @@ def differential_evolution(
 
     Args:
         boundary_dict: the space, as for `random_search`.
-        generations: how often the population is renewed after the first.
+        generations: number of generations after the first population.
         population: members; at least 4.
         mutation: the differential weight F, above 0 and at most 2.
         crossover: the crossover rate CR, from 0 to 1.
-        synchronous: whether each generation waits for the one before.
+        synchronous: whether each generation waits for the previous one.
         initial: the design of the first population: "lhs" (Latin hypercube) or "sobol".
 
     The other arguments are as for `grid_search` and `launch`.
     """
-    call = Call("differential_evolution", SearchOptions, train_fn, name, dict(options))
+    from .search.differential_evolution import DifferentialEvolution
+
+    call = Call(differential_evolution, train_fn, name, dict(options))
     return searched(
         call,
         About(name, local_logdir, description, optimization_key),
@@ -249,6 +242,7 @@ def differential_evolution(
         call.attempt(Space.parse, boundary_dict),
         direction,
         DifferentialEvolution,
+        DifferentialEvolution.option_problems,
         generations=generations,
         population=population,
         mutation=mutation,
@@ -258,22 +252,23 @@ def differential_evolution(
     )
 
 
-@with_options(SearchOptions)
+@with_options(SearchOptions, see=grid_search)
 def search(
     train_fn: Callable[..., Any],
-    space: Mapping[str, Any],
-    algorithm: Any = "random",
-    direction: Direction | str = Direction.MAX,
+    space: Mapping[str, Any] | None = None,
+    algorithm: algorithms.AlgorithmName | algorithms.Sampler | Callable[..., algorithms.Search] = "random",
+    direction: Direction | DirectionName | Sequence[Direction | DirectionName] = Direction.MAX,
     num_trials: int | None = None,
     name: str = "no-name",
     local_logdir: bool = False,
     description: str | None = None,
-    optimization_key: str = "metric",
+    optimization_key: str | Sequence[str] = "metric",
     *,
     algorithm_options: Mapping[str, Any] | None = None,
+    study: optuna.Study | None = None,
     **options: Unpack[SearchOptions],
-) -> Run:
-    """Search a space with any algorithm.
+) -> SearchRun:
+    """Search a space with any algorithm, or run an objective of Optuna's, which suggests its parameters itself.
 
     >>> import hopslite
     >>> def train(x):
@@ -284,40 +279,56 @@ def search(
     >>> len(run.trials)
     20
 
+    Without a space, the function has an argument `trial` with the methods of Optuna's (define-by-run):
+
+    >>> def objective(trial):
+    ...     x = trial.suggest_float("x", -2.0, 2.0)
+    ...     return (x - 1) ** 2
+    >>> run = search(objective, num_trials=20, direction="min", seed=1, pool="inline", display=False)
+    >>> list(run.best_params)
+    ['x']
+
     Args:
-        space: as `random_search`'s `boundary_dict`.
-        algorithm: "random", "grid", "differential_evolution"; through Optuna "tpe", "gp", "cmaes", "qmc" or a sampler
-            object of Optuna's; "hyperband" or "asha", which pass the training function one more argument, `budget`, and
-            let a promoted trial go on in `checkpoint_dir()`; or a class of your own, see docs/search.md.
-        num_trials: how many combinations are tried; default: 10, for "grid" all, for "hyperband" one round.
+        space: as `random_search`'s `boundary_dict`; None for a function with an argument `trial`, see docs/optuna.md.
+        algorithm: "random", "grid", "differential_evolution"; through Optuna "tpe", "gp", "cmaes", "qmc", "nsga2" or a
+            sampler object of Optuna's; "hyperband" or "asha", which pass the training function one more argument,
+            `budget`, and let a promoted trial go on in `checkpoint_dir()`; "pbt", population based training, which
+            changes parameters during a training in the same way; or a class of your own, see docs/search.md.
+        num_trials: how many combinations are tried; default: 10, for "grid" all, for "hyperband" one round. For "pbt"
+            it is the size of the population.
         algorithm_options: keywords for the algorithm, such as `{"max_budget": 27}` for "hyperband".
-        stopper: a rule that ends trials early, by what they report: "median", "asha", "threshold", "patience", or an
-            object from `hopslite.stop`.
-        report_as: what counts as the metric of a trial that was stopped: its "last" or its "best" report.
-        stop_grace: seconds that a trial has to make its next report, with which it is stopped; then it is killed.
+        study: a study of Optuna's, for a function with an argument `trial`: its sampler, pruner, direction and earlier
+            trials are used, and the run's trials are added to it.
 
     The other arguments are as for `grid_search` and `launch`.
     """
-    call = Call("search", SearchOptions, train_fn, name, dict(options))
+    from .search._factory import option_problems
+
+    call = Call(search, train_fn, name, dict(options))
     about = About(name, local_logdir, description, optimization_key)
-    parsed = call.attempt(Space.grid if algorithm == "grid" else Space.parse, space)
     title = f"Search: {algorithm if isinstance(algorithm, str) else type(algorithm).__name__}"
+    if by_trial(call, space):
+        return searched_by_trial(call, about, title, direction, algorithm, num_trials, algorithm_options, study)
+    call.check(study is None, "study and space exclude each other: a study is for a function with an argument trial")
+    parsed = call.attempt(Space.grid if algorithm == "grid" else Space.parse, space)
     make = functools.partial(algorithms.make, algorithm)
-    return searched(call, about, title, parsed, direction, make, num_trials=num_trials, options=algorithm_options)
+    check = functools.partial(option_problems, algorithm)
+    wanted = algorithm_options if algorithm_options is not None else {}
+    return searched(call, about, title, parsed, direction, make, check, num_trials=num_trials, options=wanted)
 
 
-@with_options(SearchOptions)
+@with_options(AblationOptions, see=grid_search)
 def ablation(
     train_fn: Callable[..., Any],
     study: AblationStudy,
-    direction: Direction | str = Direction.MAX,
+    direction: Direction | DirectionName = Direction.MAX,
     name: str = "no-name",
     local_logdir: bool = False,
     description: str | None = None,
     optimization_key: str = "metric",
-    **options: Unpack[SearchOptions],
+    **options: Unpack[AblationOptions],
 ) -> AblationRun:
-    """Leave out one component at a time, and rank the components by what that costs.
+    """Leave out one component at a time, and rank the components by the resulting loss of quality.
 
     >>> from hopslite.ablation import AblationStudy
     >>> def train(components):
@@ -328,8 +339,9 @@ def ablation(
     ['dropout', 'augment']
 
     Args:
-        train_fn: the training function; it gets what it names of `components`, `model_function` and `dataset_function`.
-        study: what to leave out: components of any kind, layers of a Keras model, features of a dataset; see
+        train_fn: the training function; it gets those of `components`, `model_function`, `dataset_function` that it
+            accepts.
+        study: the parts to leave out: components of any kind, layers of a Keras model, features of a dataset; see
             `hopslite.ablation.AblationStudy`.
 
     The other arguments, and what is raised, are as for `grid_search`.
@@ -337,7 +349,7 @@ def ablation(
     Returns:
         A `Run` with the ranking as its attribute `ablation`.
     """
-    call = Call("ablation", SearchOptions, train_fn, name, dict(options))
+    call = Call(ablation, train_fn, name, dict(options))
     return ablated(call, About(name, local_logdir, description, optimization_key), study, direction)
 
 
@@ -356,15 +368,18 @@ def lagom(train_fn: Callable[..., Any] | None = None, config: Any = None, **keyw
     (5, True)
 
     Args:
-        train_fn: the training function; it gets by name what it takes of the hyperparameters, `hparams` (all in a
-            dict), `reporter`, `model` and `dataset`.
-        config: an object of one of the classes in `hopslite.maggy`; None: the keywords say it.
+        train_fn: the training function; it gets those arguments that it accepts: the hyperparameters, `hparams` (all of
+            them in a dict), `reporter`, `model` and `dataset`.
+        config: an object of one of the classes in `hopslite.maggy`; None if keywords are used instead.
         keywords: those of Maggy's older form (`searchspace`, `optimizer`, `num_trials`, …), and any of `launch`.
 
     Returns:
         Maggy's dict of results, with the `Run` as its attribute `run`.
     """
-    call = plan_of(train_fn, config, keywords)
+    from .maggy import lagom_result, plan_of
+
+    keywords = current_keywords("lagom", () if train_fn is None else ("train_fn",), keywords)
+    call = plan_of(keywords.pop("train_fn", train_fn), config, keywords)
     verbs: dict[str, Callable[..., Run]] = {
         "ablation": ablation,
         "distributed": distributed,
@@ -378,7 +393,50 @@ def lagom(train_fn: Callable[..., Any] | None = None, config: Any = None, **keyw
     return result
 
 
-@with_options(MemberOptions)
+@with_options(MemberOptions, see=launch)
+def distributed(
+    train_fn: Callable[..., Any],
+    strategy: str = "multi_worker_mirrored",
+    name: str = "no-name",
+    local_logdir: bool = False,
+    description: str | None = None,
+    evaluator: bool = False,
+    metric_key: str | None = None,
+    *,
+    num_ps: int = 0,
+    every_member: bool = False,
+    **options: Unpack[MemberOptions],
+) -> TrainingRun:
+    """Run a training function on several executors at once, as the members of one job.
+
+        >>> def train():
+        ...     import torch.distributed as dist
+        ...     dist.init_process_group("gloo")
+        ...     return {"ranks": dist.get_world_size()}
+        >>> logdir, outputs = distributed(train, strategy="torch", num_workers=2)  # doctest: +SKIP
+
+    Args:
+        train_fn: the training function, without arguments; its environment tells a member its role.
+        strategy: how members find each other: "multi_worker_mirrored" and "parameter_server" set `TF_CONFIG`; "torch"
+            sets what `init_process_group()` reads, "jax" what `jax.distributed.initialize()` reads, without arguments.
+
+    The other arguments are as for `mirrored`, `parameter_server` and `launch`.
+
+    Returns:
+        A `Run`, which unpacks as HopsML's `(logdir, outputs)`: the chief's (rank 0's) `tensorboard.logdir()`, and what
+        it returned.
+
+    Raises:
+        InvalidArguments: something in the call cannot work; also more members than the cluster can ever run.
+        SparkUnavailable: the members did not come together within `forming_timeout`.
+        TrialFailed: a member failed; the message names it, with its traceback and its log.
+    """
+    call = Call(distributed, train_fn, name, dict(options))
+    size = Size(call.options["num_workers"], num_ps, evaluator, every_member)
+    return run_distributed(call, About(name, local_logdir, description, metric_key), strategy, size)
+
+
+@with_options(MemberOptions, see=distributed)
 def mirrored(
     train_fn: Callable[..., Any],
     name: str = "no-name",
@@ -387,10 +445,10 @@ def mirrored(
     evaluator: bool = False,
     metric_key: str | None = None,
     **options: Unpack[MemberOptions],
-) -> Run:
+) -> TrainingRun:
     """Train with TensorFlow's MirroredStrategy (one worker) or MultiWorkerMirroredStrategy (several).
 
-    Every worker runs `train_fn`, which makes the strategy itself; `TF_CONFIG` tells it who the others are.
+    Every worker runs `train_fn`, which creates the strategy; `TF_CONFIG` has the addresses of all workers.
 
         >>> def train():
         ...     import tensorflow as tf, tf_keras
@@ -408,17 +466,18 @@ def mirrored(
     The other arguments are as for `distributed` and `launch`.
 
     Returns:
-        A `Run`, which unpacks as HopsML's `(logdir, outputs)` with what the chief returned.
+        A `Run`, which unpacks as HopsML's `(logdir, outputs)`: the chief's `tensorboard.logdir()`, and what it
+        returned.
     """
-    call = Call("mirrored", MemberOptions, train_fn, name, dict(options))
-    size = Size(call.options.num_workers, 0, evaluator)
+    call = Call(mirrored, train_fn, name, dict(options))
+    size = Size(call.options["num_workers"], 0, evaluator)
     return run_distributed(call, About(name, local_logdir, description, metric_key), "multi_worker_mirrored", size)
 
 
 collective_all_reduce = mirrored
 
 
-@with_options(MemberOptions)
+@with_options(MemberOptions, see=distributed)
 def parameter_server(
     train_fn: Callable[..., Any],
     name: str = "no-name",
@@ -430,7 +489,7 @@ def parameter_server(
     num_ps: int = 1,
     every_member: bool = False,
     **options: Unpack[MemberOptions],
-) -> Run:
+) -> TrainingRun:
     """Train with TensorFlow's ParameterServerStrategy: the chief runs `train_fn` and gives the workers their work.
 
     Workers and parameter servers run TensorFlow's server, which is started and ended for them.
@@ -451,66 +510,104 @@ def parameter_server(
     The other arguments are as for `distributed` and `launch`.
 
     Returns:
-        A `Run`, which unpacks as HopsML's `(logdir, outputs)` with what the chief returned.
+        A `Run`, which unpacks as HopsML's `(logdir, outputs)`: the chief's `tensorboard.logdir()`, and what it
+        returned.
     """
-    call = Call("parameter_server", MemberOptions, train_fn, name, dict(options))
-    size = Size(call.options.num_workers, num_ps, evaluator, every_member)
+    call = Call(parameter_server, train_fn, name, dict(options))
+    size = Size(call.options["num_workers"], num_ps, evaluator, every_member)
     return run_distributed(call, About(name, local_logdir, description, metric_key), "parameter_server", size)
 
 
-@with_options(MemberOptions)
-def distributed(
-    train_fn: Callable[..., Any],
-    strategy: str = "multi_worker_mirrored",
+@with_options(DriverOptions, see=launch)
+def start_run(
     name: str = "no-name",
     local_logdir: bool = False,
     description: str | None = None,
-    evaluator: bool = False,
     metric_key: str | None = None,
     *,
-    num_ps: int = 0,
-    every_member: bool = False,
-    **options: Unpack[MemberOptions],
-) -> Run:
-    """Run a training function on several executors at once, as the members of one job.
+    params: Mapping[str, Any] | None = None,
+    **options: Unpack[DriverOptions],
+) -> ActiveRun:
+    """Record code of this program as a run, without a training function and without Spark.
 
-        >>> def train():
-        ...     import torch.distributed as dist
-        ...     dist.init_process_group("gloo")
-        ...     return {"ranks": dist.get_world_size()}
-        >>> logdir, outputs = distributed(train, strategy="torch", num_workers=2)  # doctest: +SKIP
+    The code in the block is the run's only trial. `hopslite.report`, `tensorboard.logdir()`, `checkpoint_dir()` and
+    `model.export` work in it as in a training function; what it prints is shown here and kept in `output.log`. Runs may
+    be nested, and several may go on at once in threads: each block is recorded in its own.
+
+    >>> import hopslite
+    >>> with start_run("estimate pi", params={"terms": 100}, display=False) as run:
+    ...     pi = 4 * sum((-1) ** n / (2 * n + 1) for n in range(100))
+    ...     run.outputs["pi"] = pi
+    >>> run.result.state.value, round(run.result.trials[0].outputs["pi"], 2)
+    ('FINISHED', 3.13)
 
     Args:
-        train_fn: the training function, without arguments; members tell themselves apart by their environment.
-        strategy: how members find each other: "multi_worker_mirrored" and "parameter_server" set `TF_CONFIG`; "torch"
-            sets what `init_process_group()` reads, "jax" what `jax.distributed.initialize()` reads, without arguments.
-        num_workers: members that train; default: one for each of the cluster's executors.
-        gpus_per_worker: GPUs for each member that trains, which it sees in `CUDA_VISIBLE_DEVICES`. 0 asks for none:
-            members have those that Spark's configuration gives every task, and otherwise none, but a single one has
-            all that its machine shows it.
-        cpus_per_worker: cores for each member; default: `spark.task.cpus`.
-        on_failure: "fail" ends the run when a member fails; "restart" ends the other members and starts all again:
-            `train_fn` finds what it saved in `checkpoint_dir()`.
-        max_restarts: how often at most.
-        forming_timeout: seconds to wait until the cluster has a slot for every member.
-        evaluator_grace: seconds that the evaluator has after the chief has finished.
-
-    The other arguments are as for `mirrored`, `parameter_server` and `launch`.
+        name, local_logdir, description, metric_key, project, tracking_uri, tags, display: as for `launch`.
+        params: hyperparameters by name, for the record: nothing else is done with them.
 
     Returns:
-        A `Run`, which unpacks as HopsML's `(logdir, outputs)` with what the chief (rank 0) returned.
+        The run, for `with`, or to call its `end(metric)`. What is put into its `outputs` is recorded like what a
+        training function returns; without any, the last report is. If the block raises, the run ends as FAILED with
+        this cause, and the exception is raised further. Ctrl-C and the end of the program end the run as KILLED. Such a
+        run cannot be resumed, because no other driver has its code.
 
     Raises:
-        InvalidArguments: something in the call cannot work; also more members than the cluster can ever run.
-        SparkUnavailable: the members did not come together within `forming_timeout`.
-        TrialFailed: a member failed; the message names it, with its traceback and its log.
+        InvalidArguments: something in the call cannot work; the message lists every problem.
+        TrialFailed: at the end of the block: what is in `outputs` cannot be recorded.
     """
-    call = Call("distributed", MemberOptions, train_fn, name, dict(options))
-    size = Size(call.options.num_workers, num_ps, evaluator, every_member)
-    return run_distributed(call, About(name, local_logdir, description, metric_key), strategy, size)
+    from .driver.active_run import ActiveRun, code_of_the_driver
+
+    call = Call(start_run, code_of_the_driver, name, dict(options))
+    return ActiveRun(call, About(name, local_logdir, description, metric_key), params)
 
 
-@with_options(ResumeOptions)
+@with_options(DriverOptions, see=launch)
+def begin(
+    name: str = "no-name",
+    local_logdir: bool = False,
+    versioned_resources: Any = None,
+    description: str | None = None,
+    **options: Unpack[DriverOptions],
+) -> str:
+    """Begin a run of the code that follows, until `end`; the form of `start_run` in HopsML up to 0.10.
+
+    >>> logdir = begin("calculate pi", display=False)
+    >>> run = end(3.14)
+    >>> run.trials[0].metric, run.trials[0].logdir == logdir
+    (3.14, True)
+
+    Args:
+        versioned_resources: ignored, because the program is kept with the run anyway.
+
+    The other arguments are as for `start_run`.
+
+    Returns:
+        The directory that `tensorboard.logdir()` is until the end.
+
+    Raises:
+        InvalidArguments: something in the call cannot work; or a run has begun and not ended.
+    """
+    from .driver.active_run import begin_run, code_of_the_driver
+
+    call = Call(start_run, code_of_the_driver, name, dict(options))
+    return begin_run(call, About(name, local_logdir, description, None))
+
+
+def end(metric: Any = None) -> Run:
+    """End the run that `begin` has begun, as FINISHED.
+
+    Args:
+        metric: the run's metric, a number; default: none.
+
+    Raises:
+        InvalidArguments: no run has begun.
+    """
+    from .driver.active_run import end_run
+
+    return end_run(metric)
+
+
+@with_options(ResumeOptions, see=launch)
 def resume(
     run_id: str,
     train_fn: Callable[..., Any] | None = None,
@@ -518,12 +615,13 @@ def resume(
     project: str | os.PathLike[str] | None = None,
     retry_failed: bool = False,
     force: bool = False,
+    study: optuna.Study | None = None,
     **options: Unpack[ResumeOptions],
 ) -> Run:
-    """Go on with a run that broke off, with what its own call said.
+    """Resume a run that was interrupted, with the arguments of its own call.
 
-    Trials that had finished are not run again; those that were under way are. What the algorithm had learned is learned
-    again from the journal. The same can be had from the verb itself, with `resume="auto"` or a run's id.
+    Finished trials are not run again; trials that were running are. The algorithm gets all recorded results again from
+    the journal. A verb does the same with `resume="auto"` or the id of a run.
 
     >>> def train(x):
     ...     return x
@@ -533,35 +631,48 @@ def resume(
     True
 
     Args:
-        run_id: as in `Run.run_id` and in the name of the run's directory.
+        run_id: which run, as for `load`: its id or the beginning of it, its name for the newest version,
+            `NAME/VERSION`, or its directory.
         train_fn: the training function; default: the one that is stored with the run.
         project: the directory or URL that holds the run; default: as for `launch`.
         retry_failed: whether trials that FAILED are run again, too.
         force: whether to go on with a function that is not the one of the run.
+        study: the study that a search has used (`experiment.search(study=…)`), which gets the trials that it lacks.
 
-    The other arguments, where given, take the place of those of the run's call; they are as for `launch`. `inputs` need
+    Other arguments replace those of the run's original call; they are as for `launch`. `inputs` need
     only name those whose URLs hold secrets, such as signatures, which are not kept with a run.
 
     Raises:
         ResumeError: there is no such run, or it was made by a newer version, or what is stored cannot be read here, or
-            an input has to be given again.
+            an input or a variable has to be given again.
         RunIsRunning: a driver works on it.
         InvalidArguments: the function is another, or an input.
-        ReplayError: the algorithm does not come to the same suggestions again: one of its libraries has changed.
+        ReplayError: the algorithm makes other suggestions than before, because one of its libraries has changed.
     """
     place = None if project is None else os.fspath(project)
-    return resumed(run_id, train_fn, place, retry_failed, force, dict(options))
+    call = Call(resume, train_fn or resume, "resumed", dict(options))
+    return resumed(call, run_id, train_fn, place, retry_failed, force, dict(options), study)
 
 
 def checkpoint_dir() -> str | None:
-    """For training functions: a local directory for what the running trial needs to go on after a restart.
+    """Local directory for the checkpoints of the running trial, for training functions.
 
-    What is saved there is found again by later attempts of the trial, and by the trials that go on from it. It is the
-    run's own directory, which all members of a distributed trial share; or, where the run is kept on another machine, a
-    scratch directory of each member, whose files are copied there while it trains. None outside of a trial.
+    Later attempts of the trial, and trials that continue it, find the files that were saved there. All members of a
+    distributed trial share it in the run's directory. If the run is kept on another machine, it is a scratch directory
+    of each member, whose files are copied to the run's directory during training. None outside of a trial.
     """
     context = current()
     if context is None:
         return None
     os.makedirs(context.checkpoints, exist_ok=True)
     return context.checkpoints
+
+
+if not TYPE_CHECKING:  # type checkers are to know the names that are there
+
+    def __getattr__(name: str) -> Any:
+        if name == "ActiveRun":
+            from .driver.active_run import ActiveRun
+
+            return ActiveRun
+        return absent_name(__name__, name)

@@ -1,4 +1,4 @@
-"""The project's files, wherever they are kept: the functions of HopsML's `hops.hdfs`, over any file system.
+"""Files of the project on any file system: the functions of HopsML's `hops.hdfs`.
 
 ```python
 from hopslite import hdfs
@@ -12,32 +12,32 @@ A path is one of these, and `a//b` is `a/b` in all of them:
 
 - relative, `Resources/x`: in the project (`project=`, `HOPSLITE_PROJECT` or `hopslite.toml`; in a trial, its run's).
   `..` cannot lead out of it. With the argument `project="demo"` it is in the project of that name beside this one.
-- a URL, `s3://bucket/x`: as it is.
-- absolute, `/a/b`: on the file system of the project. Where that is this machine's, it is a local path; on HDFS one of
-  the same NameNode (`/Projects/demo/…`); on S3, Google's and Azure's stores one in the same bucket; and in `memory://`
-  one there. Except on this machine, `/Resources/x` and the other folders of a project (`Experiments`, `Models`, `Logs`)
-  mean the project's, as in HopsML.
+- a URL, `s3://bucket/x`: unchanged.
+- absolute, `/a/b`: on the file system of the project. If this is the local file system, it is a local path; on HDFS a
+  path of the same NameNode (`/Projects/demo/…`); on S3, Google's and Azure's stores a path in the same bucket; and
+  likewise in `memory://`. Except on this machine, `/Resources/x` and the other folders of a project (`Experiments`,
+  `Models`, `Logs`) mean the project's, as in HopsML.
 
-What a store does not know or cannot do is an error that says so. What goes wrong is a `hopslite.errors.StoreError`,
-which is an `OSError` (HopsML's `IOError`), and a `FileNotFoundError`, `FileExistsError`, `IsADirectoryError` or
-`PermissionError` where that says more."""
+An operation that a store does not support raises an error with the reason. All errors of stores are
+`hopslite.errors.StoreError`, which is an `OSError` (HopsML's `IOError`), and also a `FileNotFoundError`,
+`FileExistsError`, `IsADirectoryError` or `PermissionError` where one of these applies."""
 
 from __future__ import annotations
 
 import dataclasses
 import posixpath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import InvalidArguments
-from .files import modules
-from .files.access import allowed, change_mode, change_owner, property_of_site, total_capacity, user_name
-from .files.copying import copy, move_to, remove, to_local, to_store
-from .files.install import found_at, make_folder
-from .files.listing import list_place, matches, of_place
-from .files.localize import Localized
-from .files.opened import open_place
-from .files.paths import project_url, resolve, without_address
-from .store._found import NotThere
+from .files import notebook_import
+from .files.copy import copy, move_to, remove, to_local, to_store
+from .files.file_objects import open_path
+from .files.listing import details_of, files_of, list_path, matches
+from .files.paths import project_url, resolve, with_slash_of, without_address
+from .files.permissions import allowed, change_mode, change_owner, property_of_site, total_capacity, user_of_project
+from .files.prefetch import Localized
+from .files.put import info_at, make_folder
+from .predecessors import absent_name
 
 __all__ = [
     "Stat",
@@ -82,7 +82,7 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stat:
-    """What `stat` tells, with the names of `os.stat_result`; owner and group by their names, None for what is unknown.
+    """Result of `stat`, with the names of `os.stat_result`; owner and group by name, None for unknown values.
 
     Times are in seconds since the epoch; `st_size` is in bytes; `kind` is "file" or "directory".
     """
@@ -114,7 +114,7 @@ def get_fs() -> Any:
 
 
 def close() -> None:
-    """Does nothing: there is no connection to close. HopsML had it."""
+    """No operation, for programs for HopsML: there is no connection to close."""
 
 
 def project_path(project: str | None = None, exclude_nn_addr: bool = False) -> str:
@@ -144,8 +144,12 @@ def project_name() -> str:
 
 
 def project_user() -> str:
-    """The user: `HADOOP_USER_NAME`, `HDFS_USER`, or the operating system's."""
-    return user_name()
+    """The user in the project: `HADOOP_USER_NAME` or `HDFS_USER`; elsewhere made as on Hopsworks, `project__user`.
+
+    >>> project_user().split("__")[0] == project_name()
+    True
+    """
+    return user_of_project(project_name())
 
 
 def project_id() -> str:
@@ -160,26 +164,30 @@ def project_id() -> str:
 def abs_path(path: str) -> str:
     """The URL of a path; where the project is on this machine, the absolute path. Nothing need be there.
 
+    A `/` at the end stays, so that a name can be appended.
+
     >>> abs_path("Resources//a/./b") == abs_path("Resources/a/b") == project_path() + "Resources/a/b"
     True
+    >>> abs_path("Resources/") == project_path() + "Resources/"
+    True
     """
-    return resolve(path).url
+    return with_slash_of(path, resolve(path).url)
 
 
 def get_plain_path(abs_path: str) -> str:
-    """A path or URL as a plain path, without scheme, host and port.
+    """A path or URL as a plain path, without scheme, host and port. A `/` at the end stays.
 
     >>> get_plain_path("hdfs://10.0.2.15:8020/Projects/demo/Models/")
-    '/Projects/demo/Models'
+    '/Projects/demo/Models/'
     """
-    return without_address(resolve(abs_path).url)
+    return with_slash_of(abs_path, without_address(resolve(abs_path).url))
 
 
 def copy_to_hdfs(local_path: str, relative_hdfs_path: str, overwrite: bool = False, project: str | None = None) -> str:
     """Copy a local file or directory into the project.
 
-    A file appears when it is complete. So does a directory where the store can rename (a local disk, HDFS); elsewhere
-    its files do, one by one.
+    A file appears when it is complete. A directory appears as a whole if the store can rename (a local disk, HDFS);
+    otherwise its files appear one by one.
 
     Args:
         local_path: relative to the working directory, or absolute.
@@ -208,22 +216,23 @@ def copy_to_hdfs(local_path: str, relative_hdfs_path: str, overwrite: bool = Fal
 def copy_to_local(hdfs_path: str, local_path: str = "", overwrite: bool = False, project: str | None = None) -> str:
     """Copy a file or directory to this machine; returns its local path.
 
-    It is there when it is complete, its size and, where the store has one, its checksum are verified. When the same is
-    there already (a file's size; the names and sizes in a directory) nothing is copied.
+    The copy appears when it is complete; its size and, if the store has one, its checksum are verified. An existing
+    copy is only replaced if the original in the project has changed. An existing file that is not such a copy counts as
+    the same if its size is equal (a directory if the names and sizes in it are equal).
 
     In a trial it is fetched once for all trials of an executor. The files are then hard links to the executor's copy,
     and read-only (copies, where `local_path` is on another disk): to change one, copy it first. A trial's results do
     not include them.
 
     Args:
-        hdfs_path: what to copy.
+        hdfs_path: the file or directory to copy.
         local_path: the directory to copy into; default: the working directory.
-        overwrite: replace what has the name already and is something else.
+        overwrite: replace another file or directory of this name, or a copy that was changed.
         project: the name of another project.
 
     Raises:
         FileNotFoundError: there is no such file, or no such local directory.
-        FileExistsError: something else has the name already, and `overwrite` is false.
+        FileExistsError: another file or a changed copy has this name, and `overwrite` is false.
         StoreError: there is no room for it.
 
     >>> dump("1 2 3", "Resources/numbers.txt")
@@ -238,7 +247,7 @@ def cp(src_hdfs_path: str, dest_hdfs_path: str, overwrite: bool = False) -> None
     """Copy a file or directory, also from one store to another.
 
     Args:
-        src_hdfs_path: what to copy.
+        src_hdfs_path: the file or directory to copy.
         dest_hdfs_path: an existing directory to copy into, or the new name.
         overwrite: replace the file or directory that has the name already.
 
@@ -294,7 +303,7 @@ def delete(hdfs_path: str, recursive: bool = False) -> None:
 
 
 def rmr(hdfs_path: str, project: str | None = None) -> None:
-    """Delete a file, or a directory with all that it holds.
+    """Delete a file, or a directory recursively.
 
     >>> dump("x", "Resources/trash/a")
     >>> rmr("Resources/trash")
@@ -305,7 +314,7 @@ def rmr(hdfs_path: str, project: str | None = None) -> None:
 
 
 def mkdir(hdfs_path: str, project: str | None = None) -> None:
-    """Make a directory and those above it; when it is there already, nothing is done.
+    """Create a directory and its parents; no error if it exists.
 
     >>> mkdir("Resources/images")
     >>> isdir("Resources/images")
@@ -317,6 +326,8 @@ def mkdir(hdfs_path: str, project: str | None = None) -> None:
 def ls(hdfs_path: str = "", recursive: bool = False, exclude_nn_addr: bool = False) -> list[str]:
     """The URLs (where the project is on this machine, the absolute paths) of what is in a directory, sorted.
 
+    The records that hopslite keeps of models and runs (`.records`, `.versions`) are not among them.
+
     Args:
         hdfs_path: a directory; of a file, its own is returned. Default: the project.
         recursive: all that is below it.
@@ -326,26 +337,26 @@ def ls(hdfs_path: str = "", recursive: bool = False, exclude_nn_addr: bool = Fal
     >>> ls("Resources/letters") == [project_path() + "Resources/letters/a"]
     True
     """
-    names = [str(each["name"]) for each in list_place(resolve(hdfs_path), recursive)]
+    names = [str(entry["name"]) for entry in list_path(resolve(hdfs_path), recursive)]
     return [without_address(name) for name in names] if exclude_nn_addr else names
 
 
 def lsl(hdfs_path: str = "", recursive: bool = False, project: str | None = None) -> list[dict[str, Any]]:
-    """What is in a directory, with all that the store knows of it: a dict for each.
+    """Detailed listing of a directory: a dict with all metadata for each entry.
 
     The keys are `kind` ("file" or "directory"), `name` and `path` (both as `ls` returns them), `size` in bytes,
     `last_mod` and `last_access` in seconds since the epoch, `owner`, `group`, `permissions` (a number, such as 0o644),
-    `replication` and `block_size`; None is what the store does not know.
+    `replication` and `block_size`; values that the store does not know are None.
 
     >>> dump("four", "Resources/words/a")
-    >>> [(each["kind"], each["size"]) for each in lsl("Resources/words")]
+    >>> [(entry["kind"], entry["size"]) for entry in lsl("Resources/words")]
     [('file', 4)]
     """
-    return list_place(resolve(hdfs_path, project), recursive)
+    return list_path(resolve(hdfs_path, project), recursive)
 
 
 def glob(hdfs_path: str, recursive: bool = False, project: str | None = None) -> list[str]:
-    """The URLs of what a pattern describes, as `ls` returns them, sorted.
+    """The sorted URLs of all files and directories that match a pattern, as `ls` returns them.
 
     `*` and `?` stand for anything but a `/`, `[ab]` for one of these, `**` for any directories. Names that begin with a
     dot are only found by a pattern that does.
@@ -360,49 +371,49 @@ def glob(hdfs_path: str, recursive: bool = False, project: str | None = None) ->
 
     >>> for name in ("a.json", "b.json", "c.txt"):
     ...     dump("{}", f"Resources/found/{name}")
-    >>> [posixpath.basename(each) for each in glob("Resources/found/*.json")]
+    >>> [posixpath.basename(entry) for entry in glob("Resources/found/*.json")]
     ['a.json', 'b.json']
     """
     return matches(hdfs_path, recursive, project)
 
 
 def exists(hdfs_path: str, project: str | None = None) -> bool:
-    """Whether there is such a file or directory.
+    """True if the file or directory exists.
 
     >>> exists("Resources/nothing")
     False
     """
-    return found_at(resolve(hdfs_path, project)) is not None
+    return info_at(resolve(hdfs_path, project)) is not None
 
 
 def isdir(hdfs_path: str, project: str | None = None) -> bool:
-    """Whether there is such a directory.
+    """True if the path is an existing directory.
 
     >>> isdir("Resources/nothing")
     False
     """
-    found = found_at(resolve(hdfs_path, project))
-    return found is not None and found.is_folder
+    info = info_at(resolve(hdfs_path, project))
+    return info is not None and info.is_folder
 
 
 def isfile(hdfs_path: str, project: str | None = None) -> bool:
-    """Whether there is such a file.
+    """True if the path is an existing file.
 
     >>> isfile("Resources/nothing")
     False
     """
-    found = found_at(resolve(hdfs_path, project))
-    return found is not None and not found.is_folder
+    info = info_at(resolve(hdfs_path, project))
+    return info is not None and not info.is_folder
 
 
 def stat(hdfs_path: str) -> Stat:
-    """What the store knows of a file or directory, with the names of `os.stat`.
+    """Metadata of a file or directory, with the names of `os.stat`.
 
     >>> dump("four", "Resources/a")
     >>> stat("Resources/a").st_size
     4
     """
-    facts = of_place(resolve(hdfs_path))
+    facts = details_of(resolve(hdfs_path))
     return Stat(
         kind=facts["kind"],
         st_mode=facts["permissions"],
@@ -416,9 +427,9 @@ def stat(hdfs_path: str) -> Stat:
 
 
 def access(hdfs_path: str, mode: int, project: str | None = None) -> bool:
-    """Whether this user may read (`os.R_OK`), write (`os.W_OK`), run (`os.X_OK`) it, or it is there (`os.F_OK`).
+    """True if this user may read (`os.R_OK`), write (`os.W_OK`) or execute (`os.X_OK`) it, or it exists (`os.F_OK`).
 
-    On HDFS this is told from owner, group and permissions; the server may know more groups of a user, and superusers.
+    On HDFS the result follows from owner, group and permissions; the server may know more groups, and superusers.
 
     Raises:
         StoreError: the store has no permissions (all but local disks and HDFS), and more than `os.F_OK` is asked.
@@ -451,7 +462,7 @@ def chown(hdfs_path: str, user: str, group: str, project: str | None = None) -> 
 
 
 def capacity() -> int:
-    """How many bytes the store of the project can hold in all; only a local disk's is known.
+    """Total capacity of the project's store in bytes; known only for local disks.
 
     >>> capacity() > 0
     True
@@ -469,8 +480,8 @@ def open_file(hdfs_path: str, project: str | None = None, flags: str = "rw", buf
             otherwise bytes. 'rw', HopsML's default, is 'r'.
         buff_size: how many bytes are read at once; 0: a usual number.
 
-    What is written with 'w' is in the store when the file is closed, all of it. A file that is not closed, or whose
-    `with` ends with an error, changes nothing.
+    Data written with 'w' is in the store, completely, when the file is closed. If the file is not closed, or its `with`
+    block ends with an error, nothing is changed.
 
     >>> with open_file("Resources/notes.txt", flags="wt") as file:
     ...     _ = file.write("one\\ntwo\\n")
@@ -478,7 +489,7 @@ def open_file(hdfs_path: str, project: str | None = None, flags: str = "rw", buf
     ...     file.readlines()
     ['one\\n', 'two\\n']
     """
-    return open_place(resolve(hdfs_path, project), flags, buff_size)
+    return open_path(resolve(hdfs_path, project), flags, buff_size)
 
 
 def dump(data: str | bytes, hdfs_path: str) -> None:
@@ -508,8 +519,8 @@ def load(hdfs_path: str) -> bytes:
 def add_module(hdfs_path: str, project: str | None = None) -> str:
     """Make a Python file or a notebook of the project importable; returns the path of the local file.
 
-    It is copied to `./localized_deps`, which is added to `sys.path`. Of a notebook, the code cells are; what only a
-    notebook can do (`%matplotlib`, `!pip`, `%%bash`) is commented out. The next `import` takes the new file.
+    It is copied to `./localized_deps`, which is added to `sys.path`. Of a notebook, only the code cells are copied;
+    notebook commands (`%matplotlib`, `!pip`, `%%bash`) are commented out. The next `import` loads the new file.
 
     >>> dump("answer = 42", "Resources/questions.py")
     >>> _ = add_module("Resources/questions.py")
@@ -517,16 +528,15 @@ def add_module(hdfs_path: str, project: str | None = None) -> str:
     >>> questions.answer
     42
     """
-    return modules.add(resolve(hdfs_path, project))
+    return notebook_import.add(resolve(hdfs_path, project))
 
 
 def localize(path_or_glob: str, ahead: int = 2, keep: int | None = None, project: str | None = None) -> Localized:
     """Files of the project as local ones, of which the next are downloaded while the first are used.
 
-    What is returned is a sequence of local paths, in the order of the names. Iterating over it begins at once, and
-    waits for a file only when that is not there yet; what goes wrong with a file is told when it is that file's turn.
-    The files are read-only, and downloaded once per executor. Where the project is on this machine, they are the files
-    themselves.
+    Returns a sequence of local paths, in the order of the names. Iteration starts at once and waits only for files that
+    are not downloaded yet; an error with a file is raised when its path is requested. The files are read-only, and
+    downloaded once per executor. If the project is on this machine, they are the original files.
 
     Args:
         path_or_glob: a file, a pattern as for `glob`, or a directory, whose files it is then.
@@ -546,21 +556,11 @@ def localize(path_or_glob: str, ahead: int = 2, keep: int | None = None, project
     x
     y
     """
-    names = matches(path_or_glob, project=project) or [resolve(path_or_glob, project).url]
-    places = [resolve(name) for name in names]
-    urls = [place.url for place in places if isfile(place.url)]
-    if not urls and len(places) == 1 and isdir(places[0].url):
-        inside = [each for each in list_place(places[0]) if each["kind"] == "file"]
-        urls = [
-            str(each["name"]) for each in inside if not posixpath.basename(str(each["name"])).startswith((".", "_"))
-        ]
-    if not urls:
-        raise NotThere(f"there is no file {resolve(path_or_glob, project).url}")
-    return Localized(urls, ahead, keep)
+    return Localized(files_of(path_or_glob, project), ahead, keep)
 
 
 def is_tls_enabled() -> bool:
-    """Whether Hadoop's servers want TLS: `ipc.server.ssl.enabled` in the `core-site.xml` of `HADOOP_CONF_DIR`.
+    """True if Hadoop's servers use TLS: `ipc.server.ssl.enabled` in `core-site.xml` of `HADOOP_CONF_DIR`.
 
     Raises:
         StoreError: there is no such file.
@@ -580,3 +580,9 @@ def get_webhdfs_host() -> str:
 def get_webhdfs_port() -> str:
     """The port of the NameNode's web interface, as text; see `get_webhdfs_host`."""
     return property_of_site("dfs.namenode.http-address", "hdfs-site.xml").rpartition(":")[2]
+
+
+if not TYPE_CHECKING:  # type checkers are to know the names that are there
+
+    def __getattr__(name: str) -> Any:
+        return absent_name(__name__, name)

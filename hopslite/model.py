@@ -1,4 +1,4 @@
-"""The project's models: trained models under names and versions, with the metrics by which the best one is found.
+"""Trained models of the project by name and version, with metrics to select the best one.
 
 ```
 from hopslite import model
@@ -8,14 +8,13 @@ best = model.get_best_model("digits", "accuracy", model.Metric.MAX)
 folder = model.download_model("digits", best.version)
 ```
 
-Signatures are those of HopsML's `hops.model`; docs/models.md says what is promised.
+Signatures are those of HopsML's `hops.model`; docs/models.md describes the guarantees.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-import difflib
 import getpass
 import math
 import os
@@ -24,24 +23,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import __version__, track
-from ._format import metric as short
-from ._model_call import (
+from .core.formatting import metric as short
+from .core.redaction import without_credentials
+from .core.settings import Settings
+from .core.suggestions import did_you_mean
+from .core.types import Direction, is_better
+from .driver.model_arguments import (
     check_metrics,
     check_name,
-    check_rest,
+    check_options,
     check_version,
-    find,
     local_files,
-    origin,
+    locate,
     project_of,
+    trial_of_path,
 )
-from ._trial import Direction, is_better
-from .config import Settings
 from .errors import InvalidArguments, ModelArchiveExists, ModelExists, ModelNotFound
-from .runtime.context import current
-from .store.filesystems import without_credentials
-from .store.manifest import differences
-from .store.models import Models
+from .executor.context import current
+from .storage.fs.checksums import differences
+from .storage.model_versions import Models
 
 __all__ = [
     "Metric",
@@ -57,7 +57,7 @@ __all__ = [
 
 
 class Metric:
-    """Whether the best model is the one with the largest or the smallest metric: `Metric.MAX`, `Metric.MIN`."""
+    """Direction in which a model's metric is better: `Metric.MAX` or `Metric.MIN`."""
 
     MAX = Direction.MAX
     MIN = Direction.MIN
@@ -68,14 +68,14 @@ class Model:
     """A version of a model. `model["version"]` is `model.version`, as in the dict that HopsML had.
 
     Attributes:
-        name, version: which it is.
+        name, version: identification of the model.
         path: the directory with its files, a URL or a local path; `str(model)` is the same.
         metrics, description: what was given at its export.
         files: `size` in bytes and `sha256` of each file, by its name in `path`.
-        run_id, trial_id: the run and the trial that it came from; None where that is not known.
-        user: who exported it.
-        created_at: when, in seconds since the epoch; `created` is the same with its time zone (UTC).
-        hopslite: the version of hopslite that did it.
+        run_id, trial_id: the run and the trial that it came from; None if unknown.
+        user: name of the user that exported it.
+        created_at: time of the export, in seconds since the epoch; `created` is the same with its time zone (UTC).
+        hopslite: the version of hopslite that exported it.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Model:
 
     @property
     def size(self) -> int:
-        """Of all files, in bytes."""
+        """Total size of the files in bytes."""
         return sum(int(file["size"]) for file in self.files.values())
 
     def keys(self) -> list[str]:
@@ -148,19 +148,19 @@ def export(
     1
 
     Works on the driver and inside a training function, also many times at once: two exports never get the same version.
-    Others see the version when all of it is there. It is linked to the run and the trial in whose directory
+    The version is visible to others only when it is complete. It is linked to the run and the trial in whose directory
     `model_path` is, or else to the trial that calls this, and it is registered in MLflow, when that is in use.
 
     Args:
         model_path: a file, or a directory whose content is the model: a local path, one in the running trial's
             directory or in the project, any URL, or `runs:/NAME/VERSION/trials/0004/model`.
         model_name: letters, digits and other characters that a folder's name may have.
-        model_version: a number from 1; default: the next after all that were ever begun.
+        model_version: a number from 1; default: one more than the largest that was ever started.
         overwrite: whether an existing version is replaced. Its readers get the old or the new one, never a mixture.
         metrics: numbers by name, for `get_best_model`.
         description: a text for people.
         synchronous: whether to wait until MLflow knows the model.
-        synchronous_timeout: how long, in seconds. When MLflow does not answer you get a warning; the export counts.
+        synchronous_timeout: how long, in seconds. If MLflow does not answer, a warning is shown; the export is valid.
         project: the project's directory or URL; default: the running trial's, `HOPSLITE_PROJECT` or
             `./hopslite_project`.
 
@@ -173,10 +173,10 @@ def export(
     name, problems = check_name(model_name)
     version = check_version(model_version, "model_version", problems)
     values = check_metrics(metrics, problems)
-    check_rest(description, synchronous_timeout, problems)
+    check_options(description, synchronous_timeout, problems)
     where = None
     try:
-        where = find(home, model_path)
+        where = locate(home, model_path)
     except (OSError, ImportError, TypeError) as error:
         problems.append(f"model_path: {error}")
     if problems or where is None:
@@ -184,7 +184,7 @@ def export(
     models = Models(home)
     if version is not None and not overwrite:
         models.check_free(name, version)
-    run_id, trial_id = origin(where)
+    run_id, trial_id = trial_of_path(where)
     facts = {
         "metrics": values,
         "description": description,
@@ -214,7 +214,7 @@ def get_best_model(name: str, metric: str, direction: Direction | str, *, projec
         project_name: the project's directory or URL, as `project` of `export`.
 
     Raises:
-        ModelNotFound: no version has this metric; the message lists those that there are.
+        ModelNotFound: no version has this metric; the message lists the existing metrics.
     """
     name, problems = check_name(name)
     wanted = str(direction).upper()
@@ -229,13 +229,14 @@ def get_best_model(name: str, metric: str, direction: Direction | str, *, projec
     for record in models.records(name):
         metrics = record.get("metrics") or {}
         known |= metrics.keys()
-        found = metrics.get(metric)
-        if isinstance(found, (int, float)) and math.isfinite(found) and is_better(found, value, Direction(wanted)):
-            best, value = record, found
+        candidate = metrics.get(metric)
+        if not isinstance(candidate, (int, float)) or not math.isfinite(candidate):
+            continue
+        if is_better(candidate, value, Direction(wanted)):
+            best, value = record, candidate
     if best is None:
         models.record(name)  # says so when there is no such model at all
-        near = difflib.get_close_matches(str(metric), known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"metrics: {', '.join(sorted(known)) or 'none'}"
+        hint = did_you_mean(str(metric), known, otherwise=f"metrics: {', '.join(sorted(known)) or 'none'}")
         raise ModelNotFound(f"no version of model {name!r} has the metric {metric!r}; {hint}")
     return _model(models, best)
 
@@ -260,8 +261,8 @@ def download_model(
 ) -> str:
     """Copy a model to a local directory, and return its absolute path.
 
-    The directory is there when all files are, with the sizes and checksums that they had at the export. When it is
-    there already with just these files, nothing is copied.
+    The directory appears when it is complete, and sizes and checksums of all files are verified. If it exists already
+    with exactly these files, nothing is copied.
 
     Args:
         version: default: the newest.
@@ -275,12 +276,14 @@ def download_model(
         StoreError: the model in the project is damaged, or the directory cannot be written.
     """
     models, record = _look_up("download_model", name, version, project_name)
-    given = os.fspath(local_path) if local_path is not None else os.path.join(record["name"], str(record["version"]))
-    target = os.path.abspath(given)
+    destination = (
+        os.fspath(local_path) if local_path is not None else os.path.join(record["name"], str(record["version"]))
+    )
+    target = os.path.abspath(destination)
     if any(_is_in(place, target) for place in (os.getcwd(), os.path.expanduser("~"))):
         raise InvalidArguments(
             "model.download_model()",
-            [f"local_path={given!r} would replace {target} as a whole, which holds more; name a directory of its own"],
+            [f"local_path={destination!r} would replace {target}, which has other files; give another directory"],
         )
     if os.path.lexists(target):
         if os.path.isdir(target) and not differences(target, record["files"], exact=True):

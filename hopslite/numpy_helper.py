@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import InvalidArguments
-from .files.copying import file_to_read, write_whole
+from .files.copy import file_to_read, write_whole
 from .files.paths import resolve
 
 __all__ = [

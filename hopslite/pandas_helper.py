@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
+from .core import extras
 from .errors import InvalidArguments, MissingExtra
-from .files.copying import file_to_read, write_whole
+from .files.copy import file_to_read, write_whole
 
 __all__ = [
     "read_csv",
@@ -40,8 +42,7 @@ def read_csv(hdfs_filename: str, **kwds: Any) -> Any:
        a  b
     0  1  2
     """
-    import pandas
-
+    pandas = _pandas()
     return pandas.read_csv(file_to_read(hdfs_filename), **kwds)
 
 
@@ -53,8 +54,7 @@ def read_parquet(hdfs_filename: str, **kwds: Any) -> Any:
     >>> read_parquet("Resources/t.parquet")["a"].sum()
     np.int64(3)
     """
-    import pandas
-
+    pandas = _pandas()
     with _naming_what_is_missing("pyarrow"):
         return pandas.read_parquet(file_to_read(hdfs_filename), **kwds)
 
@@ -67,15 +67,13 @@ def read_json(hdfs_filename: str, **kwds: Any) -> Any:
     >>> list(read_json("Resources/t.json")["a"])
     [1, 2]
     """
-    import pandas
-
+    pandas = _pandas()
     return pandas.read_json(file_to_read(hdfs_filename), **kwds)
 
 
 def read_excel(hdfs_filename: str, **kwds: Any) -> Any:
     """Read a table from an Excel file; for `.xlsx` this needs the package openpyxl."""
-    import pandas
-
+    pandas = _pandas()
     with _naming_what_is_missing("openpyxl"):
         return pandas.read_excel(file_to_read(hdfs_filename), **kwds)
 
@@ -119,9 +117,15 @@ def write_json(hdfs_filename: str, dataframe: Any, **kwds: Any) -> None:
         dataframe.to_json(local, **kwds)
 
 
-def _check(dataframe: Any, kwds: dict[str, Any]) -> None:
+def _pandas() -> ModuleType:
+    extras.require("pandas", "hopslite.pandas_helper")
     import pandas
 
+    return pandas
+
+
+def _check(dataframe: Any, kwds: dict[str, Any]) -> None:
+    pandas = _pandas()
     if not isinstance(dataframe, (pandas.DataFrame, pandas.Series)):
         hint = "; toPandas() makes one of it" if hasattr(dataframe, "toPandas") else ""
         raise InvalidArguments("dataframe", [f"it is a {type(dataframe).__name__}; give a pandas DataFrame{hint}"])

@@ -5,55 +5,65 @@ from hopslite import plots
 
 plots.best_so_far(run)  # what a verb returned
 plots.importance("digits")  # the newest run of that name, from its directory
-plots.save(run)  # all that make sense, as PNG and as one HTML page
+plots.save(run)  # all that apply to the run, as PNG and as one HTML page
 ```
 
-Every function takes a `Run`, or what `experiment.load` takes: a run's id, its name, `"NAME/VERSION"` or its directory.
-The figures are made without pyplot: no backend is chosen and no setting of matplotlib's is changed. A notebook shows
-them as they are, `figure.savefig("file.pdf")` writes them.
+Every function takes a `Run`, or what `experiment.load` takes: a run's id, its name, `"NAME/VERSION"` or its directory,
+and needs `pip install "hopslite[plots]"`. The figures are made without pyplot: no backend is chosen and no setting of
+matplotlib's is changed. A notebook shows them as they are, `figure.savefig("file.pdf")` writes them.
 
-Of trials those are drawn that ended as FINISHED or STOPPED with a finite metric. Parameters are on a logarithmic scale
-where the search space says so (`loguniform`, `integer(log=True)`), and where their values are positive and the largest
-is 100 times the smallest or more; metrics in the latter case. A few metrics that are far worse than all others are
+Only trials that ended as FINISHED or STOPPED with a finite metric are drawn. Parameters have a logarithmic scale if the
+search space has one (`loguniform`, `integer(log=True)`), or if all values are positive and the largest is at least 100
+times the smallest; the latter is also true for metrics. A few metrics that are far worse than all others are
 drawn at the edge, and the figure says so.
+
+With `interactive=True` every function returns a figure of plotly's, which responds to the mouse in a notebook. Where
+plotly is installed, the page of `save` has them as well; it works offline.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ._past import record_of
-from ._runs import load, trial_of
-from .errors import InvalidArguments, StoreError
+from .core import extras
+from .errors import InvalidArguments
+from .figures import kinds, saving
 from .result import Run
-from .store import RunDir
+from .runs.lookup import load, trial_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from plotly.graph_objects import Figure as Plotly
 
-    from .figures.view import View
+RunLike = Run | str | os.PathLike[str]
+Names = Iterable[str] | str | None
+Place = str | None
 
 __all__ = [
     "best_so_far",
+    "contour",
+    "edf",
     "generations",
     "importance",
     "parallel_coordinates",
     "parameters",
+    "pareto_front",
     "reports",
     "save",
+    "slice",
+    "timeline",
 ]
 
-log = logging.getLogger(__name__)
 
-FOLDER = "plots"
-SHARPNESS = 160  # pixels in an inch of saved figures
-
-
-def best_so_far(run: Run | str | os.PathLike[str], *, x: str = "trials", project: str | None = None) -> Figure:
+@overload
+def best_so_far(run: RunLike, *, x: str = ..., interactive: Literal[False] = ..., project: Place = ...) -> Figure: ...
+@overload
+def best_so_far(run: RunLike, *, x: str = ..., interactive: Literal[True], project: Place = ...) -> Plotly: ...
+def best_so_far(
+    run: RunLike, *, x: str = "trials", interactive: bool = False, project: str | None = None
+) -> Figure | Plotly:
     """The best metric found so far, as trials end; each trial's own is a dot.
 
     Trials that were stopped early are hollow dots, those without a metric crosses at the edge.
@@ -67,6 +77,7 @@ def best_so_far(run: Run | str | os.PathLike[str], *, x: str = "trials", project
     Args:
         run: a run, or what `experiment.load` takes.
         x: "trials" counts them in the order in which they ended; "seconds" is the time since the run began.
+        interactive: a figure of plotly's instead of one of matplotlib's; needs `pip install "hopslite[interactive]"`.
         project: the directory or URL that holds the runs; default: `HOPSLITE_PROJECT` or `./hopslite_project`.
 
     Raises:
@@ -75,18 +86,37 @@ def best_so_far(run: Run | str | os.PathLike[str], *, x: str = "trials", project
     """
     if x not in ("trials", "seconds"):
         raise InvalidArguments("best_so_far()", [f'x must be "trials" or "seconds", given {x!r}'])
-    view = _view(run, project, "best_so_far()")
-    from .figures import curves
+    loaded = _run(run, project, "best_so_far()", interactive)
+    by_seconds = x == "seconds"
+    if interactive:
+        return kinds.to_plotly(kinds.interactive_best_so_far(loaded, by_seconds))
+    return kinds.best_so_far(loaded, by_seconds)
 
-    return curves.best_so_far(view, x == "seconds")
 
-
+@overload
 def reports(
-    run: Run | str | os.PathLike[str], trials: Iterable[str] | str | None = None, *, project: str | None = None
-) -> Figure:
-    """What trials reported (see `hopslite.report`) against the step, the best trial's line highlighted.
+    run: RunLike,
+    trials: Names = ...,
+    *,
+    metric: str | None = ...,
+    interactive: Literal[False] = ...,
+    project: Place = ...,
+) -> Figure: ...
+@overload
+def reports(
+    run: RunLike, trials: Names = ..., *, metric: str | None = ..., interactive: Literal[True], project: Place = ...
+) -> Plotly: ...
+def reports(
+    run: RunLike,
+    trials: Names = None,
+    *,
+    metric: str | None = None,
+    interactive: bool = False,
+    project: str | None = None,
+) -> Figure | Plotly:
+    """Reports of the trials (see `hopslite.report`) by step, with the best trial's line highlighted.
 
-    This is the only plot that also takes runs which optimise nothing, such as those of `launch`.
+    Like `timeline`, it also takes runs which optimise nothing, such as those of `launch`.
 
     >>> import hopslite
     >>> from hopslite import experiment, plots
@@ -101,26 +131,27 @@ def reports(
     Args:
         run: a run, or what `experiment.load` takes.
         trials: the ids of those that are drawn, or `"best"`; default: all. Zeros in front may be left out.
+        metric: its name, where trials report several; default: the optimised one, else the first.
+        interactive: a figure of plotly's instead of one of matplotlib's; needs `pip install "hopslite[interactive]"`.
         project: the directory or URL that holds the runs; default: `HOPSLITE_PROJECT` or `./hopslite_project`.
 
     Raises:
-        InvalidArguments: no trial has reported a finite value.
+        InvalidArguments: no trial has reported a finite value, or this metric.
         RunNotFound: there is no such run, or no such trial.
     """
-    found = _run(run, project, "reports()")
-    wanted = [trials] if isinstance(trials, str) else None if trials is None else [str(each) for each in trials]
-    chosen = None if wanted is None else [trial_of(found, each).id for each in wanted]
-    known = _curves(found, chosen)
-    if not known:
-        which = "no trial" if chosen is None else f"none of the trials {', '.join(chosen[:5]) or '(none given)'}"
-        what = f"{which} of {found.name!r:.100} version {found.version} ({found.verb}) has reported a finite value"
-        raise InvalidArguments("reports()", [f"{what}; training functions do with hopslite.report(value, step)"])
-    from .figures import curves
-
-    return curves.reports(found, known, chosen)
+    loaded = _run(run, project, "reports()", interactive)
+    wanted = [trials] if isinstance(trials, str) else None if trials is None else [str(trial) for trial in trials]
+    chosen = None if wanted is None else [trial_of(loaded, trial).id for trial in wanted]
+    if interactive:
+        return kinds.to_plotly(kinds.interactive_reports(loaded, chosen, metric))
+    return kinds.reports(loaded, chosen, metric)
 
 
-def parallel_coordinates(run: Run | str | os.PathLike[str], *, project: str | None = None) -> Figure:
+@overload
+def parallel_coordinates(run: RunLike, *, interactive: Literal[False] = ..., project: Place = ...) -> Figure: ...
+@overload
+def parallel_coordinates(run: RunLike, *, interactive: Literal[True], project: Place = ...) -> Plotly: ...
+def parallel_coordinates(run: RunLike, *, interactive: bool = False, project: str | None = None) -> Figure | Plotly:
     """An axis for each parameter and one for the metric; each trial is a line through its values.
 
     Dark lines are good trials, and the best one is emphasised. Where a trial does not have a parameter, because its
@@ -134,51 +165,215 @@ def parallel_coordinates(run: Run | str | os.PathLike[str], *, project: str | No
 
     Args:
         run: a run, or what `experiment.load` takes.
+        interactive: a figure of plotly's instead of one of matplotlib's; needs `pip install "hopslite[interactive]"`.
         project: the directory or URL that holds the runs; default: `HOPSLITE_PROJECT` or `./hopslite_project`.
 
     Raises:
         InvalidArguments: the run is no search, or none of its trials has a metric.
         RunNotFound: there is no such run.
     """
-    view = _view(run, project, "parallel_coordinates()", parameters=True)
-    from .figures import parallel
+    loaded = _run(run, project, "parallel_coordinates()", interactive)
+    return (
+        kinds.to_plotly(kinds.interactive_parallel_coordinates(loaded))
+        if interactive
+        else kinds.parallel_coordinates(loaded)
+    )
 
-    return parallel.parallel_coordinates(view)
 
+@overload
+def slice(  # noqa: A001 - the field's name
+    run: RunLike, params: Names = ..., *, interactive: Literal[False] = ..., project: Place = ...
+) -> Figure: ...
+@overload
+def slice(  # noqa: A001
+    run: RunLike, params: Names = ..., *, interactive: Literal[True], project: Place = ...
+) -> Plotly: ...
+def slice(  # noqa: A001
+    run: RunLike, params: Names = None, *, interactive: bool = False, project: str | None = None
+) -> Figure | Plotly:
+    """The metric by each parameter, in plots side by side; later trials are darker, the star is the best one.
 
-def parameters(run: Run | str | os.PathLike[str], *, project: str | None = None) -> Figure:
-    """Each parameter against the metric, side by side; the star is the best trial.
-
-    The points of a category are spread sideways, so that they do not hide each other.
+    Hollow dots are trials that were stopped early, crosses at the edge those without a metric. The points of a category
+    are spread sideways, so that they do not hide each other.
 
     >>> from hopslite import experiment, plots
     >>> made = experiment.grid_search(lambda x, f: x, {"x": [1, 2], "f": ["a", "b"]}, pool="inline", display=False)
-    >>> [axes.get_title(loc="left") for axes in plots.parameters(made).axes]
+    >>> [axes.get_title(loc="left") for axes in plots.slice(made).axes]
     ['x', 'f']
 
     Args:
         run: a run, or what `experiment.load` takes.
+        params: the names of those that are drawn; default: all.
+        interactive: a figure of plotly's instead of one of matplotlib's; needs `pip install "hopslite[interactive]"`.
         project: the directory or URL that holds the runs; default: `HOPSLITE_PROJECT` or `./hopslite_project`.
 
     Raises:
-        InvalidArguments: the run is no search, or none of its trials has a metric.
+        InvalidArguments: the run is no search, or none of its trials has a metric; there is no such parameter.
         RunNotFound: there is no such run.
     """
-    view = _view(run, project, "parameters()", parameters=True)
-    from .figures import parameters as drawn
+    loaded = _run(run, project, "slice()", interactive)
+    names = _names(params)
+    return kinds.to_plotly(kinds.interactive_slice(loaded, names)) if interactive else kinds.slice(loaded, names)
 
-    return drawn.parameters(view)
+
+@overload
+def pareto_front(
+    run: RunLike, metrics: Iterable[str] | None = ..., *, interactive: Literal[False] = ..., project: Place = ...
+) -> Figure: ...
+@overload
+def pareto_front(
+    run: RunLike, metrics: Iterable[str] | None = ..., *, interactive: Literal[True], project: Place = ...
+) -> Plotly: ...
+def pareto_front(
+    run: RunLike, metrics: Iterable[str] | None = None, *, interactive: bool = False, project: str | None = None
+) -> Figure | Plotly:
+    """Several metrics against each other: all finished trials, and the Pareto front.
+
+    On the front are the trials than which none is better in all metrics; they are `run.pareto_trials`. Of two metrics
+    there is one plot with the border of what the front dominates, of more a plot for each pair.
+
+    >>> from hopslite import experiment, plots
+    >>> made = experiment.grid_search(
+    ...     lambda width: {"accuracy": width / (1 + width), "seconds": width}, {"width": [1, 2, 4]},
+    ...     direction=["max", "min"], optimization_key=["accuracy", "seconds"], pool="inline", display=False)
+    >>> plots.pareto_front(made).axes[0].get_xlabel()
+    'accuracy, higher is better'
+
+    Args:
+        run: a run, or what `experiment.load` takes.
+        metrics: the names of those that are drawn, at least two; default: all.
+        interactive: a figure of plotly's instead of one of matplotlib's; needs `pip install "hopslite[interactive]"`.
+        project: the directory or URL that holds the runs; default: `HOPSLITE_PROJECT` or `./hopslite_project`.
+
+    Raises:
+        InvalidArguments: the run does not optimise several metrics, or not these; or no trial has finished.
+        RunNotFound: there is no such run.
+    """
+    loaded = _run(run, project, "pareto_front()", interactive)
+    chosen = None if metrics is None else list(metrics)
+    if interactive:
+        return kinds.to_plotly(kinds.interactive_pareto_front(loaded, chosen))
+    return kinds.pareto_front(loaded, chosen)
 
 
-def importance(run: Run | str | os.PathLike[str], *, project: str | None = None) -> Figure:
-    """How much each parameter matters for the metric, among the values that were tried.
+def parameters(run: Run | str | os.PathLike[str], *, project: str | None = None) -> Figure:
+    """The plot of `slice`, by its former name."""
+    return slice(run, project=project)
 
-    It is the permutation importance of random forests (L. Breiman: Random Forests. Machine Learning 45, 5-32, 2001,
-    section 10) that learn the ranks of metrics from the parameters: how much less of their variance is explained, on
-    trials that a tree has not seen, when one parameter's values are exchanged among them. Whiskers are the standard
-    deviation over eight forests with other seeds, which are always the same. Of parameters that only matter together
-    each gets the share of both; one that was hardly varied cannot be important. With fewer trials than ten, or than two
-    for each parameter, the figure only says that they are too few.
+
+@overload
+def contour(
+    run: RunLike, params: Names = ..., *, interactive: Literal[False] = ..., project: Place = ...
+) -> Figure: ...
+@overload
+def contour(run: RunLike, params: Names = ..., *, interactive: Literal[True], project: Place = ...) -> Plotly: ...
+def contour(
+    run: RunLike, params: Names = None, *, interactive: bool = False, project: str | None = None
+) -> Figure | Plotly:
+    """The metric over the plane of two parameters, dark where it is good; for more than two, a plot for each pair.
+
+    The surface is a mean of the trials nearby, which differ in their other parameters, too (E. A. Nadaraya 1964, G. S.
+    Watson 1964); the width of its Gaussian kernel is the one of several that predicts each trial best from the others.
+    It is blank where no trial is near. The marks are those of `slice`.
+
+    >>> from hopslite import experiment, plots
+    >>> made = experiment.random_search(lambda x, y: x * y, {"x": [0.0, 1.0], "y": [0.0, 1.0]}, samples=20,
+    ...                                 pool="inline", display=False)
+    >>> axes, color_bar = plots.contour(made).axes
+    >>> axes.get_xlabel(), axes.get_ylabel()
+    ('x', 'y')
+
+    Args:
+        run: a run, or what `experiment.load` takes.
+        params: the names of two to six parameters; default: all, or the three most important ones.
+        interactive: a figure of plotly's instead of one of matplotlib's; needs `pip install "hopslite[interactive]"`.
+        project: the directory or URL that holds the runs; default: `HOPSLITE_PROJECT` or `./hopslite_project`.
+
+    Raises:
+        InvalidArguments: the run is no search, none of its trials has a metric, or it has only one parameter; there is
+            no such parameter.
+        RunNotFound: there is no such run.
+    """
+    loaded = _run(run, project, "contour()", interactive)
+    names = _names(params)
+    return kinds.to_plotly(kinds.interactive_contour(loaded, names)) if interactive else kinds.contour(loaded, names)
+
+
+@overload
+def edf(*runs: RunLike, interactive: Literal[False] = ..., project: Place = ...) -> Figure: ...
+@overload
+def edf(*runs: RunLike, interactive: Literal[True], project: Place = ...) -> Plotly: ...
+def edf(*runs: RunLike, interactive: bool = False, project: str | None = None) -> Figure | Plotly:
+    """The share of trials with at most each metric (empirical distribution function), of one run or of several.
+
+    It compares searches by all their trials, not only by the best, which is a star: of two searches for the largest
+    metric the one whose line is further right has better trials.
+
+    >>> from hopslite import experiment, plots
+    >>> made = [experiment.random_search(lambda x: x, {"x": [0.0, high]}, samples=9, pool="inline", display=False)
+    ...         for high in (1.0, 2.0)]
+    >>> plots.edf(*made).axes[0].get_ylabel()
+    'trials with at most this metric'
+
+    Args:
+        runs: runs with one metric and direction, or what `experiment.load` takes.
+        interactive: a figure of plotly's instead of one of matplotlib's; needs `pip install "hopslite[interactive]"`.
+        project: the directory or URL that holds the runs; default: `HOPSLITE_PROJECT` or `./hopslite_project`.
+
+    Raises:
+        InvalidArguments: a run is no search, or none of its trials has a metric; their metrics or directions differ.
+        RunNotFound: there is no such run.
+    """
+    if not runs:
+        raise InvalidArguments("edf()", ["no run is given; give the runs that are compared, one after the other"])
+    loaded = [_run(run, project, "edf()", interactive) for run in runs]
+    return kinds.to_plotly(kinds.interactive_edf(*loaded)) if interactive else kinds.edf(*loaded)
+
+
+@overload
+def timeline(run: RunLike, *, interactive: Literal[False] = ..., project: Place = ...) -> Figure: ...
+@overload
+def timeline(run: RunLike, *, interactive: Literal[True], project: Place = ...) -> Plotly: ...
+def timeline(run: RunLike, *, interactive: bool = False, project: str | None = None) -> Figure | Plotly:
+    """A row for each slot, with the trials that ran there from when to when, and how each attempt ended.
+
+    Of a distributed trial, a row is a member, and the bar covers the rows of all. An attempt that was
+    lost or failed and tried again has a bar of its own. Gaps are times in which a slot had nothing to run. It can also
+    be drawn for runs that optimise nothing, and for those that are active.
+
+    >>> from hopslite import experiment, plots
+    >>> made = experiment.grid_search(lambda x: x, {"x": [1, 2]}, pool="inline", display=False)
+    >>> plots.timeline(made).axes[0].get_xlabel()
+    'time since the run began'
+
+    Args:
+        run: a run, or what `experiment.load` takes.
+        interactive: a figure of plotly's instead of one of matplotlib's; needs `pip install "hopslite[interactive]"`.
+        project: the directory or URL that holds the runs; default: `HOPSLITE_PROJECT` or `./hopslite_project`.
+
+    Raises:
+        InvalidArguments: no trial has begun.
+        RunNotFound: there is no such run.
+    """
+    loaded = _run(run, project, "timeline()", interactive)
+    return kinds.to_plotly(kinds.interactive_timeline(loaded)) if interactive else kinds.timeline(loaded)
+
+
+@overload
+def importance(run: RunLike, *, interactive: Literal[False] = ..., project: Place = ...) -> Figure: ...
+@overload
+def importance(run: RunLike, *, interactive: Literal[True], project: Place = ...) -> Plotly: ...
+def importance(run: RunLike, *, interactive: bool = False, project: str | None = None) -> Figure | Plotly:
+    """Importance of each parameter for the metric, among the values that were tried.
+
+    Random forests learn the ranks of metrics from the parameters. The share of the variance that they explain of trials
+    that a tree has not seen (L. Breiman: Random Forests. Machine Learning 45, 5-32, 2001) is divided among the
+    parameters by their Shapley effects (A. B. Owen: Sobol' indices and Shapley value. SIAM/ASA Journal on Uncertainty
+    Quantification 2, 245-251, 2014): what comes from one alone, and an equal share of what several cause together. So
+    bars are never negative, and add up to what is explained; the rest is noise, or not yet known. Whiskers are the
+    standard deviation over eight forests with other seeds, which are always the same. A parameter that was hardly
+    varied cannot be important. The figure has no bars, and says why, where the trials do not suffice: they are fewer
+    than ten, or than two for each parameter, or the forests predict no better than chance would.
 
     >>> from hopslite import experiment, plots
     >>> space = {"x": [0.0, 1.0], "y": [0.0, 1.0]}
@@ -189,20 +384,23 @@ def importance(run: Run | str | os.PathLike[str], *, project: str | None = None)
 
     Args:
         run: a run, or what `experiment.load` takes.
+        interactive: a figure of plotly's instead of one of matplotlib's; needs `pip install "hopslite[interactive]"`.
         project: the directory or URL that holds the runs; default: `HOPSLITE_PROJECT` or `./hopslite_project`.
 
     Raises:
         InvalidArguments: the run is no search, or none of its trials has a metric.
         RunNotFound: there is no such run.
     """
-    view = _view(run, project, "importance()", parameters=True)
-    from .figures import parameters as drawn
-
-    return drawn.importance(view)
+    loaded = _run(run, project, "importance()", interactive)
+    return kinds.to_plotly(kinds.interactive_importance(loaded)) if interactive else kinds.importance(loaded)
 
 
-def generations(run: Run | str | os.PathLike[str], *, project: str | None = None) -> Figure:
-    """Differential evolution, generation by generation: the metrics, and how each parameter's values draw together.
+@overload
+def generations(run: RunLike, *, interactive: Literal[False] = ..., project: Place = ...) -> Figure: ...
+@overload
+def generations(run: RunLike, *, interactive: Literal[True], project: Place = ...) -> Plotly: ...
+def generations(run: RunLike, *, interactive: bool = False, project: str | None = None) -> Figure | Plotly:
+    """Differential evolution by generation: the metrics, and the convergence of each parameter's values.
 
     >>> from hopslite import experiment, plots
     >>> made = experiment.differential_evolution(lambda x: x, {"x": [0.0, 1.0]}, generations=2, population=4,
@@ -212,20 +410,19 @@ def generations(run: Run | str | os.PathLike[str], *, project: str | None = None
 
     Args:
         run: a run of differential evolution, or what `experiment.load` takes.
+        interactive: a figure of plotly's instead of one of matplotlib's; needs `pip install "hopslite[interactive]"`.
         project: the directory or URL that holds the runs; default: `HOPSLITE_PROJECT` or `./hopslite_project`.
 
     Raises:
         InvalidArguments: the run has no generations, or none of its trials has a metric.
         RunNotFound: there is no such run.
     """
-    view = _view(run, project, "generations()", parameters=True)
-    from .figures import evolution
-
-    return evolution.generations(view, "generations()")
+    loaded = _run(run, project, "generations()", interactive)
+    return kinds.to_plotly(kinds.interactive_generations(loaded)) if interactive else kinds.generations(loaded)
 
 
 def save(run: Run | str | os.PathLike[str], project: str | None = None) -> list[str]:
-    """Write the plots that make sense for a run into its directory: a PNG each, and all in `plots/index.html`.
+    """Write the plots that apply to a run into its directory: a PNG each, and all in `plots/index.html`.
 
     The page is a single file: the plots, the run's facts and a table of its best trials. What is there already is
     replaced. A plot that cannot be drawn is left out; the page and the log say why.
@@ -233,8 +430,8 @@ def save(run: Run | str | os.PathLike[str], project: str | None = None) -> list[
     >>> from hopslite import experiment, plots
     >>> made = experiment.grid_search(lambda x: x, {"x": [1, 2]}, pool="inline", display=False)
     >>> plots.save(made)  # doctest: +NORMALIZE_WHITESPACE
-    ['plots/best_so_far.png', 'plots/parallel_coordinates.png', 'plots/parameters.png', 'plots/importance.png',
-     'plots/index.html']
+    ['plots/best_so_far.png', 'plots/parallel_coordinates.png', 'plots/slice.png', 'plots/edf.png',
+     'plots/importance.png', 'plots/timeline.png', 'plots/index.html']
 
     Args:
         run: a run, or what `experiment.load` takes.
@@ -247,82 +444,20 @@ def save(run: Run | str | os.PathLike[str], project: str | None = None) -> list[
         RunNotFound: there is no such run.
         StoreError: its directory cannot be written.
     """
-    from .figures.page import page
-    from .figures.style import png
-
-    found = _run(run, project, "save()")
-    pictures: dict[str, tuple[str, bytes]] = {}
-    failures: dict[str, str] = {}
-    for name, plot in PLOTS.items():
-        try:
-            pictures[name] = (f"{name.replace('_', ' ')} of {found.name}", png(plot(found), SHARPNESS))
-        except InvalidArguments:
-            continue  # it makes no sense for this run
-        except Exception as error:
-            failures[name] = f"{type(error).__name__}: {error}"
-            log.warning("plots.%s of run %s could not be drawn", name, found.run_id, exc_info=True)
-    files = {f"{FOLDER}/{name}.png": content for name, (_, content) in pictures.items()}
-    files[f"{FOLDER}/index.html"] = page(found, pictures, failures).encode("utf-8", "replace")
-    directory = RunDir(found.logdir)
-    try:
-        directory.makedirs(FOLDER)
-        for name, content in files.items():
-            directory.write_bytes(name, content)
-    except OSError as error:
-        raise StoreError(f"the plots of run {found.run_id} cannot be written to {directory.shown}: {error}") from error
-    return list(files)
+    return saving.save(_run(run, project, "save()"))
 
 
-PLOTS: Mapping[str, Callable[[Run], Figure]] = {
-    "best_so_far": best_so_far,
-    "reports": reports,
-    "parallel_coordinates": parallel_coordinates,
-    "parameters": parameters,
-    "importance": importance,
-    "generations": generations,
-}
+def _names(params: Iterable[str] | str | None) -> list[str] | None:
+    return None if params is None else [params] if isinstance(params, str) else [str(name) for name in params]
 
 
-def _run(run: Any, project: str | None, where: str) -> Run:
+def _run(run: Any, project: str | None, where: str, interactive: bool = False) -> Run:
+    extras.require("plots", f"hopslite.plots.{where}")
+    if interactive:
+        extras.require("interactive", f"hopslite.plots.{where} with interactive=True")
     if isinstance(run, Run):
         return run
     if isinstance(run, (str, os.PathLike)):
         return load(run, project=project)
-    what = "give the run that a verb returned, or a run's id, name or directory"
-    raise InvalidArguments(where, [f"run is a {type(run).__name__} ({run!r:.80}); {what}"])
-
-
-def _view(run: Any, project: str | None, where: str, parameters: bool = False) -> View:
-    from .figures.view import View
-
-    found = _run(run, project, where)
-    view = View.of(found, _space(found), where)
-    if parameters and not view.columns:
-        shown = f"{found.name!r:.100} version {found.version}"
-        raise InvalidArguments(where, [f"the trials of {shown} have no parameters; plots.best_so_far(run) needs none"])
-    return view
-
-
-def _space(run: Run) -> Mapping[str, Any]:
-    """The search space, where the run's directory is there and has it."""
-    content = None
-    with contextlib.suppress(OSError, ValueError):
-        content = RunDir(run.logdir).read_many(["run.json"])[0]
-    space = (record_of(content) or {}).get("space")
-    return space if isinstance(space, Mapping) else {}
-
-
-def _curves(run: Run, chosen: list[str] | None) -> dict[str, Any]:
-    """The steps and values that trials have reported, by trial, without those that are not finite."""
-    import numpy as np
-
-    from .figures.view import within
-
-    frame = run.reports()
-    frame = frame[np.isfinite(frame["value"]) & np.isfinite(frame["step"])]
-    if chosen is not None:
-        frame = frame[frame["trial"].isin(chosen)]
-    return {
-        str(trial): (within(part["step"].to_numpy()), within(part["value"].to_numpy()))
-        for trial, part in frame.groupby("trial", sort=True)
-    }
+    advice = "give the run that a verb returned, or a run's id, name or directory"
+    raise InvalidArguments(where, [f"run is a {type(run).__name__} ({run!r:.80}); {advice}"])

@@ -1,8 +1,14 @@
-"""For training functions: where to write what TensorBoard shows."""
+"""Directory for TensorBoard's event files, for training functions.
+
+`tensorboard.local_logdir_bool`, as in HopsML, is true if this is a scratch directory, as with `local_logdir=True`.
+"""
 
 from __future__ import annotations
 
-from .runtime.context import current
+from typing import TYPE_CHECKING, Any
+
+from .executor.context import current
+from .predecessors import absent_name
 
 __all__ = ["logdir"]
 
@@ -15,3 +21,15 @@ def logdir() -> str | None:
     """
     context = current()
     return context.logdir if context else None
+
+
+if TYPE_CHECKING:
+    local_logdir_bool: bool
+else:
+
+    def __getattr__(name: str) -> Any:
+        """HopsML's other names; `local_logdir_bool` is whether `logdir()` is a scratch directory of the trial."""
+        if name == "local_logdir_bool":
+            context = current()
+            return context is not None and context.logdir != context.directory
+        return absent_name(__name__, name)

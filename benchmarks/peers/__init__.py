@@ -1,4 +1,4 @@
-"""Other ways to run a search on Spark, all called alike, so that a benchmark can set them side by side.
+"""Other ways to run a search, most of them on Spark, all called alike, so that a benchmark can set them side by side.
 
 Each module has `run(objective, space, n_trials, slots, spark) -> seconds`:
 
@@ -29,6 +29,9 @@ NAMES = {
     "spark_jobs": "one Spark job per trial",
     "mlflow_study": "MlflowSparkStudy",
     "hyperopt_trials": "hyperopt SparkTrials",
+    "optuna_threads": "Optuna, SQLite, threads",
+    "ray_tune": "Ray Tune, reused actors",
+    "ray_tune_fresh": "Ray Tune, fresh actors",
 }
 
 

@@ -9,6 +9,10 @@ from typing import Any
 
 import griffe
 
+from hopslite.driver import keywords
+from hopslite.driver.declarations import declarations
+from hopslite.driver.signatures import documented
+
 SEVERAL = re.compile(r"^(?P<indent> +)(?P<names>\w+(?:, \w+)+)(?P<text>: .*(?:\n(?P=indent) +\S.*)*)", re.MULTILINE)
 EXAMPLE = re.compile(r"^ *>>> .*(?:\n *\S.*)*", re.MULTILINE)
 
@@ -38,18 +42,22 @@ def objects(parent: griffe.Object) -> Iterator[griffe.Object]:
 
 
 def lazy_names(package: griffe.Module) -> None:
-    """`hopslite.__getattr__` makes `hopslite.report` of `hopslite.runtime.report.report`, and `inputs` likewise."""
+    """Show `hopslite.report`, which is imported from `hopslite.executor.report`, and `inputs` likewise."""
     for name in map(str, package.exports or ()):
-        if name not in package.members:
-            home = package["runtime"][name]
-            found = home[name]
-            if found.docstring is None:  # an object: what its class says
-                found.docstring = home[str(found.value).partition("(")[0]].docstring
-            package.set_member(name, griffe.Alias(name, found))
+        member = package.members.get(name)
+        if isinstance(member, griffe.Alias) and member.target_path == f"{package.path}.executor.{name}.{name}":
+            home = package["executor"][name]
+            target = home[name]
+            if target.docstring is None:  # an object: use the docstring of its class
+                target.docstring = home[str(target.value).partition("(")[0]].docstring
+            package.set_member(name, griffe.Alias(name, target))
 
 
 def is_page(module: object) -> bool:
-    return isinstance(module, griffe.Module) and module.path.count(".") == 1 and module.is_public
+    """True for a module that has a page: one of those that users import."""
+    if not isinstance(module, griffe.Module) or module.path.count(".") != 1:
+        return False
+    return module.name in {*map(str, module.package.exports or ()), "result", "search"}
 
 
 def other_names(module: griffe.Module) -> None:
@@ -85,19 +93,33 @@ def place(found: griffe.Object | griffe.Alias) -> tuple[bool, int]:
 
 
 def shared_keywords(function: griffe.Function) -> None:
-    """`**options: Unpack[…]` becomes the keywords that it stands for, with the defaults of `_options.Options`."""
+    """Replace `**options: Unpack[…]` by the keywords that are declared in `driver.keywords`, with their help."""
     last = next(reversed(list(function.parameters)), None)
     if last is None or not str(last.annotation).startswith("Unpack["):
         return
-    options = function.package["_options"]
     del function.parameters[last.name]
-    given = options[str(last.annotation)[len("Unpack[") : -1]]
-    keywords = {name: keyword for each in (given, *given.mro()) for name, keyword in each.attributes.items()}
-    known = {parameter.name for parameter in function.parameters}
-    for name, keyword in keywords.items():
-        if name not in known:
-            kind, default = griffe.ParameterKind.keyword_only, options["Options"][name].value
-            function.parameters.add(griffe.Parameter(name, annotation=keyword.annotation, kind=kind, default=default))
+    kind = str(last.annotation)[len("Unpack[") : -1]
+    types = function.package["driver"]["keywords"][kind].attributes
+    own = {parameter.name for parameter in function.parameters}
+    declared = {name: it for name, it in declarations(getattr(keywords, kind)).items() if name not in own}
+    for name, keyword in declared.items():
+        annotation = types[name].annotation.slice.elements[0]  # of Annotated[type, Keyword(…)]
+        parameter = griffe.ParameterKind.keyword_only
+        function.parameters.add(
+            griffe.Parameter(name, annotation=annotation, kind=parameter, default=repr(keyword.default))
+        )
+    if function.docstring:
+        known = {parameter.name for parameter in seen_before(function)}
+        helps = {name: keyword.help for name, keyword in declared.items() if name not in known}
+        function.docstring.value = documented(function.docstring.value, helps) or ""
+
+
+def seen_before(function: griffe.Function) -> list[griffe.Parameter]:
+    """The parameters of the verb in `@with_options(…, see=verb)`, which is above this one."""
+    arguments = [argument for decorator in function.decorators for argument in decorator.value.arguments]
+    named = [argument for argument in arguments if isinstance(argument, griffe.ExprKeyword)]
+    verbs = [argument.value for argument in named if argument.name == "see"]
+    return [parameter for verb in verbs for parameter in function.parent[str(verb)].parameters]
 
 
 def as_code(example: re.Match[str]) -> str:

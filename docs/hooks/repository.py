@@ -27,7 +27,15 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = ("examples", "conf", "notebooks", "benchmarks/README.md", "CHANGELOG.md")
 HERE = "repository/"
-LANGUAGES = {".py": "python", ".sh": "sh", ".env": "sh", ".toml": "toml", ".xml": "xml", ".conf": "properties"}
+LANGUAGES = {
+    ".py": "python",
+    ".sh": "sh",
+    ".env": "sh",
+    ".toml": "toml",
+    ".xml": "xml",
+    ".conf": "properties",
+    ".hjson": "js",
+}
 HIDDEN = re.compile(r"__pycache__|\.")  # beginnings of names that are nobody's business
 
 

@@ -1,4 +1,4 @@
-"""Ablation studies: what does leaving one component out cost?
+"""Ablation studies: the cost of leaving out one component at a time.
 
 ```python
 from hopslite import experiment

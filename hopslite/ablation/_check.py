@@ -1,4 +1,4 @@
-"""A look at the base model before any trial starts, in a process of its own: the driver loads no framework."""
+"""Check of the base model before the first trial, in a subprocess, as the driver loads no framework."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ LIBRARIES = ("keras", "tf_keras", "tensorflow")
 
 
 def model_problems(generator: Callable[..., Any], groups: Sequence[Group]) -> list[str]:
-    """Why some of the groups of layers cannot be left out of the model; nothing when all can, or nobody can say.
+    """Problems with leaving groups of layers out of the model; none if all can be left out, or it cannot be checked.
 
-    The driver may lack Keras or the files that the generator reads: then the trials find out.
+    If the driver has no Keras, or not the files that the generator reads, the trials check their models.
     """
     if not groups or not any(importlib.util.find_spec(name) for name in LIBRARIES):
         return []
@@ -37,7 +37,7 @@ def model_problems(generator: Callable[..., Any], groups: Sequence[Group]) -> li
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
-        "CUDA_VISIBLE_DEVICES": "",  # GPUs are the trials'
+        "CUDA_VISIBLE_DEVICES": "",  # GPUs are for trials
     }
     try:
         done = subprocess.run(
@@ -48,7 +48,7 @@ def model_problems(generator: Callable[..., Any], groups: Sequence[Group]) -> li
             timeout=SECONDS,
             check=False,
         )
-        found: list[str] = json.loads(done.stdout)
+        problems: list[str] = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         log.warning("the base model took more than %g s to build; its layers are checked in the trials", SECONDS)
     except ValueError:
@@ -56,5 +56,5 @@ def model_problems(generator: Callable[..., Any], groups: Sequence[Group]) -> li
         said = lines[-1] if lines else f"exit code {done.returncode}"
         log.warning("the base model cannot be built here (%s); its layers are checked in the trials", said)
     else:
-        return found
+        return problems
     return []

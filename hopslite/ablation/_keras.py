@@ -1,4 +1,4 @@
-"""Leaving layers out of a Keras model: its configuration is edited, and the model is built again from it.
+"""Removal of layers from a Keras model, by editing its configuration and building it again.
 
 Works on what `get_config` says, for Keras 3 and `tf_keras`, sequential and functional; imports neither.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import difflib
 import importlib
 import json
 import os
@@ -16,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from ..core.suggestions import did_you_mean
 from ..errors import InvalidArguments
 from ._parts import Group
 
@@ -31,12 +31,12 @@ def left_out(model: Any, group: Group) -> Any:
     Layers that are the same in both keep their weights; a compiled model is compiled in the same way.
 
     Raises:
-        InvalidArguments: such a model cannot be.
+        InvalidArguments: the layers cannot be left out.
     """
     config = _config(model)
-    found = problems(config, [group])
-    if found:
-        raise InvalidArguments("the ablated model", found)
+    wrong = problems(config, [group])
+    if wrong:
+        raise InvalidArguments("the ablated model", wrong)
     edited = _without(config, _chosen(config, group))
     try:
         with _functions_allowed(model):
@@ -52,25 +52,24 @@ def left_out(model: Any, group: Group) -> Any:
 
 
 def problems(config: Config, groups: Iterable[Group]) -> list[str]:
-    """Why some of the groups cannot be left out of the model with this configuration; nothing when all can."""
+    """Problems with leaving the groups out of the model with this configuration; none if all can be left out."""
     return [problem for group in groups for problem in _group_problems(config, group)]
 
 
 def _group_problems(config: Config, group: Group) -> list[str]:
     names, fixed = _names(config), _fixed(config)
     removable = ", ".join(name for name in names if name not in fixed) or "none"
-    found = []
+    wrong = []
     for name in group.names:
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            found.append(f"the base model has no layer {name!r}; those that can be left out: {removable}.{hint}")
+            hint = did_you_mean(name, names, start=" Did you mean")
+            wrong.append(f"the base model has no layer {name!r}; those that can be left out: {removable}.{hint}")
         elif name in fixed:
-            found.append(f"layer {name!r} is the first or the last of the base model, which cannot be left out")
+            wrong.append(f"layer {name!r} is the first or the last of the base model, which cannot be left out")
     if group.prefix is not None and not _chosen(config, group):
-        found.append(f"no layer between the first and the last has the prefix {group.prefix!r}; there are: {removable}")
-    if found:
-        return found
+        wrong.append(f"no layer between the first and the last has the prefix {group.prefix!r}; there are: {removable}")
+    if wrong:
+        return wrong
     try:
         _without(config, _chosen(config, group))
     except InvalidArguments as error:
@@ -87,7 +86,7 @@ def _config(model: Any) -> Config:
         raise InvalidArguments(
             "the base model",
             [
-                f"{type(model).__name__} does not tell its layers: only sequential and functional Keras models do; for "
+                f"{type(model).__name__} does not list its layers; only sequential and functional Keras models do. For "
                 "others use add_custom_model_generator(), or components="
             ],
         )
@@ -121,14 +120,14 @@ def _chosen(config: Config, group: Group) -> list[str]:
 
 
 def _without(config: Config, names: Sequence[str]) -> Config:
-    """The configuration without some layers; what followed one of them then follows what came before it."""
+    """The configuration without some layers; the successors of a removed layer are connected to its predecessor."""
     edited = copy.deepcopy(config)
     if _is_functional(edited):
-        for name in names:  # in the order of the graph: a sum whose terms have become the same one can then be left out
+        for name in names:  # in graph order: a sum can be left out after all its inputs have become one
             _bypass(edited, name)
     edited["layers"] = [layer for layer in edited["layers"] if _name(layer) not in names]
     for layer in edited["layers"]:
-        layer.pop("build_config", None)  # shapes from before
+        layer.pop("build_config", None)  # the old shapes
     return edited
 
 
@@ -160,17 +159,17 @@ def _bypass(config: Config, name: str) -> None:
 
 def _references(data: Any, names: Sequence[str]) -> Iterator[Reference]:
     """All references to layers' outputs inside a part of a configuration."""
-    for found in _reference_lists(data, names):
-        yield found[0], found[1], found[2]
+    for reference in _reference_lists(data, names):
+        yield reference[0], reference[1], reference[2]
 
 
 def _replace(data: Any, names: Sequence[str], instead: dict[Reference, Reference]) -> None:
-    for found in list(_reference_lists(data, names)):
-        found[:3] = instead.get((found[0], found[1], found[2]), found[:3])
+    for reference in list(_reference_lists(data, names)):
+        reference[:3] = instead.get((reference[0], reference[1], reference[2]), reference[:3])
 
 
 def _reference_lists(data: Any, names: Sequence[str]) -> Iterator[list[Any]]:
-    """Where references stand: `[layer, call, output]`, in tf_keras with the call's other arguments as a fourth."""
+    """References `[layer, call, output]`, in tf_keras with the call's other arguments as a fourth item."""
     if isinstance(data, dict):
         for value in data.values():
             yield from _reference_lists(value, names)
@@ -186,7 +185,7 @@ def _whole(value: Any) -> bool:
 
 
 def _custom_objects(model: Any) -> dict[str, Any]:
-    """Layer classes of the user's own, which Keras knows by name only where they are registered."""
+    """Layer classes of the user's program; Keras knows their names only if they are registered."""
     kinds = {type(layer) for layer in _all_layers(model)}
     return {kind.__name__: kind for kind in kinds if kind.__module__.partition(".")[0] not in ("keras", "tf_keras")}
 
@@ -199,7 +198,7 @@ def _all_layers(model: Any) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _functions_allowed(model: Any) -> Iterator[None]:
-    """Lambda layers hold code, which Keras loads only when told that it is trusted; this code comes from the caller."""
+    """Allow lambda layers: Keras loads their code only if it is trusted, and it comes from the caller."""
     scope = _safe_mode_scope(model)
     if scope is None:
         yield
@@ -219,7 +218,7 @@ def _safe_mode_scope(model: Any) -> Callable[[bool], contextlib.AbstractContextM
 
 
 def _take_over_weights(model: Any, ablated: Any) -> None:
-    """Pretrained weights, and the same initial ones, wherever a layer's shapes have stayed the same."""
+    """Copy pretrained or initial weights to each layer whose shapes are the same."""
     before = {layer.name: layer for layer in model.layers}
     for layer in ablated.layers:
         other = before.get(layer.name)
@@ -243,17 +242,17 @@ def _compile_alike(model: Any, ablated: Any) -> None:
 
 
 def main() -> None:
-    """Look at the base model in a process of its own: a pickled generator and groups in, problems out as JSON."""
+    """Check the base model in this subprocess: a pickled generator and groups in, problems out as JSON."""
     answer = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what frameworks and generators print is not the answer
+    os.dup2(2, 1)  # so that output of frameworks and generators does not mix with the answer
     generator, groups = pickle.load(sys.stdin.buffer)
     model = generator()
     try:
-        found = problems(_config(model), groups)
+        wrong = problems(_config(model), groups)
     except InvalidArguments as error:
-        found = list(error.problems)
+        wrong = list(error.problems)
     with answer:
-        json.dump(found, answer)
+        json.dump(wrong, answer)
 
 
 if __name__ == "__main__":

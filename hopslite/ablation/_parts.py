@@ -1,4 +1,4 @@
-"""What a study is made of: named things to leave out, one by one or in groups."""
+"""Parts of an ablation study: named items to leave out, one by one or in groups."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from ..errors import InvalidArguments
 
 __all__ = ["Components", "Features", "Group", "Layers", "Model", "NOTHING"]
 
-NOTHING = "None"  # what is recorded as left out in the trial that leaves out nothing
+NOTHING = "None"  # recorded for the trial that leaves out nothing
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Group:
-    """Things that are left out together: those of these names, or, with a `prefix`, those whose names begin so."""
+    """Items that are left out together: by name or, with a `prefix`, by the beginning of their names."""
 
     names: tuple[str, ...] = ()
     prefix: str | None = None
 
-    def label(self, what: str) -> str:
-        """How the record names it, in Maggy's words."""
-        return f"{what.capitalize()}s prefixed {self.prefix}" if self.prefix is not None else str(list(self.names))
+    def label(self, kind: str) -> str:
+        """Name in the record, as in Maggy."""
+        return f"{kind.capitalize()}s prefixed {self.prefix}" if self.prefix is not None else str(list(self.names))
 
     def members(self, known: Iterable[str]) -> list[str]:
-        """Who of the known names belongs to it; a prefix is compared without regard to case, as in Maggy."""
+        """The known names that belong to the group; a prefix is compared without regard to case, as in Maggy."""
         if self.prefix is None:
             return [name for name in known if name in self.names]
         return [name for name in known if name.lower().startswith(self.prefix.lower())]
@@ -45,24 +45,26 @@ class _Names:
         return tuple(self._names)
 
     def include(self, *names: Any) -> None:
-        """Add names, one by one or in lists: each makes one trial, which leaves it out."""
+        """Add names, one by one or in lists. For each of them, one trial leaves it out."""
         self._names.update(dict.fromkeys(self._flat("include", names)))
 
     def exclude(self, *names: Any) -> None:
-        """Take names out again."""
-        given = self._flat("exclude", names)
-        unknown = [name for name in given if name not in self._names]
+        """Remove names that were added."""
+        excluded = self._flat("exclude", names)
+        unknown = [name for name in excluded if name not in self._names]
         if unknown:
             raise InvalidArguments(
                 f"{self.PLACE}.exclude()",
                 [f"not included: {', '.join(unknown)}; included are {', '.join(self._names) or 'none'}"],
             )
-        for name in given:
+        for name in excluded:
             self._names.pop(name, None)
 
-    def _flat(self, method: str, given: Iterable[Any]) -> list[str]:
+    def _flat(self, method: str, arguments: Iterable[Any]) -> list[str]:
         names = [
-            name for each in given for name in (each if isinstance(each, (list, tuple, set, frozenset)) else [each])
+            name
+            for argument in arguments
+            for name in (argument if isinstance(argument, (list, tuple, set, frozenset)) else [argument])
         ]
         wrong = [f"{name!r} is of type {type(name).__name__}" for name in names if not isinstance(name, str)]
         wrong += [f"{name!r} cannot be a name" for name in names if name in ("", NOTHING)]
@@ -93,29 +95,29 @@ class _Grouped(_Names):
         return tuple(self._groups)
 
     def include_groups(self, *groups: Any, prefix: str | None = None) -> None:
-        """Add groups: each list of names makes one trial, which leaves out all of them; so does a prefix."""
+        """Add groups: for each list of names, one trial leaves out all of them; likewise for a prefix."""
         self._groups.update(dict.fromkeys(self._made("include_groups", groups, prefix)))
 
     def exclude_groups(self, *groups: Any, prefix: str | None = None) -> None:
-        """Take groups out again; the order of their names does not matter."""
+        """Remove groups that were added; the order of their names does not matter."""
         for group in self._made("exclude_groups", groups, prefix):
             same = [g for g in self._groups if g.prefix == group.prefix and set(g.names) == set(group.names)]
             if not same:
                 label = group.label(self.WHAT)
                 raise InvalidArguments(f"{self.PLACE}.exclude_groups()", [f"not included: {label}"])
-            for found in same:
-                del self._groups[found]
+            for equal in same:
+                del self._groups[equal]
 
     def _made(self, method: str, groups: Iterable[Any], prefix: Any) -> list[Group]:
         where = f"{self.PLACE}.{method}()"
         made = []
-        for given in groups:
-            if not isinstance(given, (list, tuple, set, frozenset)):
-                hint = f"; for a prefix say prefix={given!r}" if isinstance(given, str) else ""
-                raise InvalidArguments(where, [f"given {given!r}; a group is a list of names{hint}"])
-            names = self._flat(method, sorted(given) if isinstance(given, (set, frozenset)) else given)
+        for group in groups:
+            if not isinstance(group, (list, tuple, set, frozenset)):
+                hint = f"; for a prefix give prefix={group!r}" if isinstance(group, str) else ""
+                raise InvalidArguments(where, [f"given {group!r}; a group is a list of names{hint}"])
+            names = self._flat(method, sorted(group) if isinstance(group, (set, frozenset)) else group)
             if len(set(names)) < 2:
-                raise InvalidArguments(where, [f"given {given!r}; a group has several names, use include() for one"])
+                raise InvalidArguments(where, [f"given {group!r}; a group has several names, use include() for one"])
             made.append(Group(tuple(dict.fromkeys(names))))
         if prefix is not None:
             if not isinstance(prefix, str) or not prefix:
@@ -145,7 +147,7 @@ class Layers(_Grouped):
 
 
 class Components(_Grouped):
-    """Anything by name; each is left out once, and so is each group."""
+    """Values of any type by name; each component and each group is left out once."""
 
     WHAT = "component"
     PLACE = "components"
@@ -156,17 +158,17 @@ class Components(_Grouped):
 
     def include(self, *components: Any, **named: Any) -> None:
         """Add components by name: `include(dropout=0.5)`, or `include({"dropout": 0.5})`."""
-        given: dict[Any, Any] = {}
+        added: dict[Any, Any] = {}
         for mapping in components:
             if not isinstance(mapping, Mapping):
                 raise InvalidArguments("components.include()", [f"given {mapping!r}; give name=value, or a dict"])
-            given.update(mapping)
-        given.update(named)
-        super().include(*given)
-        self.values.update(given)
+            added.update(mapping)
+        added.update(named)
+        super().include(*added)
+        self.values.update(added)
 
     def exclude(self, *names: Any) -> None:
-        """Take components out of the study; the training function no longer gets them."""
+        """Remove components from the study; the training function no longer gets them."""
         super().exclude(*names)
         for name in self._flat("exclude", names):
             self.values.pop(name, None)
@@ -185,7 +187,7 @@ class Model:
         self.base_model_generator = _callable("set_base_model_generator", base_model_generator)
 
     def add_custom_model_generator(self, custom_model_generator: Callable[..., Any], model_identifier: str) -> None:
-        """A function that builds another model, for one more trial, and its name in the ranking."""
+        """Add a trial with another model: the function that builds it, and its name in the ranking."""
         fn = _callable("add_custom_model_generator", custom_model_generator)
         if not isinstance(model_identifier, str) or not model_identifier:
             raise InvalidArguments(

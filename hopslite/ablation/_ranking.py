@@ -1,4 +1,4 @@
-"""What leaving each component out cost, from the trials of a run."""
+"""Ranking of components by the cost of leaving them out, from the trials of a run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import html
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from .. import _format
-from .._trial import Direction, State, finite
-from ..result import Run, Trial
+from ..core import extras, formatting
+from ..core.types import Direction, State, finite
+from ..result import Run, SearchRun, Trial
 from ._parts import NOTHING
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ HEAD = ("component", "kind", "cost", "metric", "trial", "state", "")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ranked:
-    """One trial of a study: what it left out, its metric, and how much worse than the base that is.
+    """One trial of a study: the component that it left out, its metric, and the difference from the base trial.
 
-    `cost` is above 0 where the component helps, below 0 where the model is better without it, and None where the trial
-    or the base has no metric. `kind` is `component`, `layer` (also groups and custom models), `feature` or `base`.
+    `cost` is positive if the component helps, negative if the model is better without it, and None if the trial or the
+    base trial has no metric. `kind` is `component`, `layer` (also groups and custom models), `feature` or `base`.
     """
 
     component: str
@@ -40,9 +40,9 @@ class Ranked:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ranking(Sequence[Ranked]):
-    """The components of a study, the one first whose loss costs most; those without a metric last.
+    """The components of a study, sorted by cost, the most important first; those without a metric are last.
 
-    `base` is the trial that left out nothing; None where it never ran.
+    `base` is the trial that left out nothing; None if it did not run.
     """
 
     rows: tuple[Ranked, ...]
@@ -70,6 +70,7 @@ class Ranking(Sequence[Ranked]):
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per component, in the order of the ranking, the base first, with the fields of `Ranked`."""
+        extras.require("pandas", "the ranking's to_pandas()")
         import pandas as pd
 
         rows = [dataclasses.asdict(row) for row in self._all()]
@@ -92,7 +93,7 @@ class Ranking(Sequence[Ranked]):
         return "\n".join([self._title(), *(f"  {line.rstrip()}" for line in lines)])
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th style="{_format.CELL}">{name}</th>' for name in HEAD)
+        head = "".join(f'<th style="{formatting.CELL}">{name}</th>' for name in HEAD)
         return (
             f"<div>{html.escape(self._title())}"
             f'<table style="border-collapse:collapse"><thead><tr>{head}</tr></thead>'
@@ -102,19 +103,27 @@ class Ranking(Sequence[Ranked]):
 
 def _texts(row: Ranked) -> tuple[str, ...]:
     cost = "" if row.cost is None else f"{row.cost:+.4g}"
-    name = "(nothing)" if row.kind == "base" else _format.one_line(row.component, 60)
+    name = "(nothing)" if row.kind == "base" else formatting.one_line(row.component, 60)
     kind = "" if row.kind == "base" else row.kind
-    return (name, kind, cost, _format.metric(row.metric), row.trial_id, str(row.state), _format.one_line(row.error))
+    return (
+        name,
+        kind,
+        cost,
+        formatting.metric(row.metric),
+        row.trial_id,
+        str(row.state),
+        formatting.one_line(row.error),
+    )
 
 
 def _html_row(row: Ranked) -> str:
-    style = _format.FAILED_ROW if row.state is State.FAILED else "font-weight:bold" if row.kind == "base" else ""
-    cells = "".join(f'<td style="{_format.CELL}">{html.escape(text)}</td>' for text in _texts(row))
+    style = formatting.FAILED_ROW if row.state is State.FAILED else "font-weight:bold" if row.kind == "base" else ""
+    cells = "".join(f'<td style="{formatting.CELL}">{html.escape(text)}</td>' for text in _texts(row))
     return f'<tr style="{style}">{cells}</tr>'
 
 
 def rank(run: Run) -> Ranking:
-    """The ranking of a run of `experiment.ablation`, from its trials alone."""
+    """The ranking of a run of `experiment.ablation`, computed only from its trials."""
     direction = run.direction or Direction.MAX
     rows = [_row(trial) for trial in run.trials]
     base = next((row for row in rows if row.kind == "base"), None)
@@ -122,12 +131,12 @@ def rank(run: Run) -> Ranking:
     return Ranking(tuple(sorted(others, key=_order(direction))), base, direction, run.optimization_key or "metric")
 
 
-class AblationRun(Run):
-    """A run of `experiment.ablation`: a `Run` that ranks what it left out."""
+class AblationRun(SearchRun):
+    """A run of `experiment.ablation`: a `Run` with a ranking of the components."""
 
     @property
     def ablation(self) -> Ranking:
-        """The components, the one first whose loss costs most."""
+        """The components, the most important first."""
         return rank(self)
 
 
@@ -152,7 +161,7 @@ def _with_cost(row: Ranked, base: Ranked | None, direction: Direction) -> Ranked
 
 
 def _order(direction: Direction) -> Any:
-    """Most important first: where leaving it out made things worst; also without a base to compare with."""
+    """Sort key: the worst metric first, because that component is the most important; needs no base trial."""
     sign = 1.0 if direction is Direction.MAX else -1.0
 
     def key(row: Ranked) -> tuple[int, float]:

@@ -1,4 +1,4 @@
-"""The study: what is left out in which trial, and the training function as a trial calls it."""
+"""Ablation study: the components that each trial leaves out, and the wrapped training function."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .. import _binding
+from ..core import signatures
 from ..errors import InvalidArguments
 from ..result import Run
 from ._check import model_problems
@@ -30,7 +30,7 @@ NO_GENERATOR = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Entry:
-    """What one trial leaves out: `label` is recorded under `key`."""
+    """Component that one trial leaves out: `label` is recorded under `key`."""
 
     key: str
     label: str
@@ -39,23 +39,24 @@ class _Entry:
 
 
 class AblationStudy:
-    """What to leave out, one at a time, to see what each is worth.
+    """Components to leave out, one at a time, in order to rank them.
 
     >>> study = AblationStudy(components={"augment": True, "dropout": 0.5})
     >>> study.trials()
     [{'ablated': 'None'}, {'ablated': 'augment'}, {'ablated': 'dropout'}]
 
-    The training function gets what it names: `components`, a dict of those that are left in; `model_function`, which
-    builds the Keras model without the layers of this trial; `dataset_function`, which calls the dataset generator with
-    `ablated_feature=`; `hparams`, what this trial leaves out, as it is recorded; `reporter`.
+    The training function gets the following arguments, as far as it accepts them: `components`, a dict of the
+    remaining components; `model_function`, which builds the Keras model without the layers that this trial leaves out;
+    `dataset_function`, which calls the dataset generator with `ablated_feature=`; `hparams`, the record of what this
+    trial leaves out; `reporter`.
 
     Args:
-        training_dataset_name, training_dataset_version, label_name: recorded; Maggy found its dataset with them.
-        dataset_generator: a function that returns the dataset without the feature `ablated_feature`, or with all of
-            them when that is None; its other arguments are those that the training function gives.
+        training_dataset_name, training_dataset_version, label_name: only recorded; Maggy used them to find the dataset.
+        dataset_generator: a function that returns the dataset without the feature `ablated_feature`, or with all
+            features if it is None; the training function passes its other arguments.
         components: values of any kind by name, each of which is left out once.
-        check_model: whether the names of layers are checked before any trial starts. The base model is built for that
-            in another process, which takes some seconds; otherwise the trials check theirs.
+        check_model: whether the names of layers are checked before any trial starts. For this the base model is
+            built in another process, which takes some seconds. If false, each trial checks its own names.
     """
 
     def __init__(
@@ -109,18 +110,18 @@ class AblationStudy:
         """The hyperparameters of each trial: the base first, which leaves out nothing.
 
         Raises:
-            InvalidArguments: the study includes nothing, or two things of one name.
+            InvalidArguments: the study includes nothing, or two parts have the same name.
         """
         entries = self._entries()
         labels = Counter((entry.key, entry.label) for entry in entries)
-        found = [f"two things to leave out are called {label!r}" for (_, label), count in labels.items() if count > 1]
+        wrong = [f"two things to leave out are called {label!r}" for (_, label), count in labels.items() if count > 1]
         if not entries:
-            found.append(
-                "there is nothing to leave out; name it with components=, features.include(), model.layers.include(), "
+            wrong.append(
+                "there is nothing to leave out; give components=, features.include(), model.layers.include(), "
                 "include_groups() or add_custom_model_generator()"
             )
-        if found:
-            raise InvalidArguments("the ablation study", found)
+        if wrong:
+            raise InvalidArguments("the ablation study", wrong)
         base = dict.fromkeys(self._keys(entries), NOTHING)
         return [base, *({**base, entry.key: entry.label} for entry in entries)]
 
@@ -128,24 +129,24 @@ class AblationStudy:
         """The training function, to be called with the hyperparameters of a trial.
 
         Raises:
-            InvalidArguments: it cannot work; with every problem that can be seen before a trial starts.
+            InvalidArguments: it cannot work; the message lists all problems known so far.
         """
-        found = self._problems(train_fn) if callable(train_fn) else []
+        wrong = self._problems(train_fn) if callable(train_fn) else []
         base = self.model.base_model_generator
-        if not found and base is not None and self.check_model and callable(train_fn):
+        if not wrong and base is not None and self.check_model and callable(train_fn):
             groups = [entry.group for entry in self._entries() if entry.key == LAYER and entry.custom is None]
-            found = model_problems(base, groups)
-        if found:
-            raise InvalidArguments("the ablation study", found)
+            wrong = model_problems(base, groups)
+        if wrong:
+            raise InvalidArguments("the ablation study", wrong)
         return _Ablated(train_fn, self)
 
     @staticmethod
     def rank(run: Run) -> Ranking:
-        """What leaving each component out cost."""
+        """Ranking of the components by the cost of leaving them out."""
         return rank(run)
 
     def _entries(self) -> list[_Entry]:
-        """All but the base."""
+        """The components of all trials except the base trial."""
         layers, components = self.model.layers, self.components
         return [
             *(_Entry(FEATURE, name) for name in self.features.included),
@@ -158,52 +159,52 @@ class AblationStudy:
 
     @staticmethod
     def _keys(entries: list[_Entry]) -> list[str]:
-        """Studies of models and datasets have both of Maggy's keys."""
+        """Keys of the hyperparameters; studies of models or datasets always have both of Maggy's keys."""
         used = {entry.key for entry in entries}
         return [key for key in KEYS if key in used or (key != COMPONENT and used & {FEATURE, LAYER})]
 
     def _problems(self, train_fn: Callable[..., Any]) -> list[str]:
-        takes = _binding.parameters(train_fn)
+        takes = signatures.parameters(train_fn)
         name = getattr(train_fn, "__name__", type(train_fn).__name__)
         used = {entry.key for entry in self._entries()}
-        found = []
-        for key, parameter, what in (
+        wrong = []
+        for key, parameter, parts in (
             (FEATURE, "dataset_function", "features"),
             (LAYER, "model_function", "layers"),
             (COMPONENT, "components", "components"),
         ):
             if key in used and not takes.takes(parameter):
-                found.append(f"{name}() has no parameter {parameter}, so that leaving out {what} would change nothing")
+                wrong.append(f"{name}() has no parameter {parameter}, so that leaving out {parts} would change nothing")
         known = ("dataset_function", "model_function", "components", "hparams", REPORTER)
-        unknown = [each for each in takes.required if each not in known]
+        unknown = [argument for argument in takes.required if argument not in known]
         if unknown:
-            found.append(f"{name}() takes {', '.join(unknown)}; an ablation study gives {', '.join(known)}")
+            wrong.append(f"{name}() takes {', '.join(unknown)}; an ablation study gives {', '.join(known)}")
         if self.dataset_generator is None and (FEATURE in used or "dataset_function" in takes.names):
-            found.append(NO_GENERATOR)
+            wrong.append(NO_GENERATOR)
         elif self.dataset_generator is not None and FEATURE in used:
             generator = self.dataset_generator
-            if not _binding.parameters(generator).takes("ablated_feature"):
+            if not signatures.parameters(generator).takes("ablated_feature"):
                 called = getattr(generator, "__name__", "the dataset generator")
-                found.append(
+                wrong.append(
                     f"{called}() has no parameter ablated_feature, so that leaving out features changes nothing"
                 )
         if self.model.base_model_generator is None and (LAYER in used or "model_function" in takes.names):
-            found.append("there is no base model; give the function that builds it to model.set_base_model_generator()")
-        return [*found, *_group_problems(self.components)]
+            wrong.append("there is no base model; give the function that builds it to model.set_base_model_generator()")
+        return [*wrong, *_group_problems(self.components)]
 
 
 def _group_problems(components: Components) -> list[str]:
-    found = []
+    wrong = []
     for group in components.groups:
         unknown = [name for name in group.names if name not in components.included]
         if unknown or not group.members(components.included):
             which = ", ".join(unknown) or f"anything with the prefix {group.prefix!r}"
-            found.append(f"a group names {which}; the components are {', '.join(components.included) or 'none'}")
-    return found
+            wrong.append(f"a group names {which}; the components are {', '.join(components.included) or 'none'}")
+    return wrong
 
 
 class _Ablated:
-    """A training function that is called with what a trial leaves out."""
+    """Training function that is called without the components that a trial leaves out."""
 
     __name__: str
     __wrapped__: Callable[..., Any]
@@ -214,9 +215,9 @@ class _Ablated:
         self._base = study.model.base_model_generator
         self._generator = study.dataset_generator
         self._components = dict(study.components.values)
-        takes = _binding.parameters(train_fn)
+        takes = signatures.parameters(train_fn)
         names = [*study._keys(entries), *([REPORTER] if REPORTER in takes.names else [])]
-        _binding.wrapped(self, train_fn, *names)
+        signatures.wrapped(self, train_fn, *names)
 
     def __call__(self, **params: Any) -> Any:
         fn = self.__wrapped__
@@ -232,12 +233,12 @@ class _Ablated:
             offered["model_function"] = self._model_function(left.get(LAYER))
         if self._components:
             offered["components"] = self._left_in(left.get(COMPONENT))
-        return fn(**_binding.parameters(fn).choose(offered))
+        return fn(**signatures.parameters(fn).choose(offered))
 
     def _dataset_function(self, entry: _Entry | None) -> Callable[..., Any]:
         generator = self._generator
         assert generator is not None
-        if not _binding.parameters(generator).takes("ablated_feature"):
+        if not signatures.parameters(generator).takes("ablated_feature"):
             return generator
         return functools.partial(generator, ablated_feature=entry.label if entry is not None else None)
 
@@ -261,10 +262,10 @@ class _Ablated:
 
 
 def study_of(given: Any) -> AblationStudy:
-    """The study itself, or one that says the same as an object of Maggy's `AblationStudy`.
+    """The study itself, or the counterpart of an object of Maggy's `AblationStudy`.
 
     Raises:
-        InvalidArguments: it is neither.
+        InvalidArguments: the object is neither of these.
     """
     if isinstance(given, AblationStudy):
         return given
@@ -291,7 +292,7 @@ def study_of(given: Any) -> AblationStudy:
 
 
 def _take_group(layers: Layers, names: list[str]) -> None:
-    """Maggy keeps a prefix as a group of one name."""
+    """Add a group of Maggy's, in which a group of one name is a prefix."""
     if len(names) == 1:
         layers.include_groups(prefix=names[0])
     else:

@@ -1,45 +1,57 @@
-"""The command `hopslite`: what there is in a project, and what can be done with it, from a terminal.
+"""Command line `hopslite`: list, inspect, share and continue the runs of a project.
 
-Exit codes: 0 done; 1 it could not be done, and the message says why; 2 wrong use; 3 there is no such run or trial;
-130 interrupted. What is for people goes to a terminal's width; `--json` is for programs.
+Exit codes: 0 done; 1 it could not be done, and the message says why; 2 wrong use; 3 there is no such run, trial or data
+set; 130 interrupted. What is for people goes to a terminal's width; `--json` is for programs.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
+from keyword import iskeyword
 from typing import Any
 
 import click
 
 from .. import __version__
-from ..errors import HopsliteError, InvalidArguments, RunInterrupted, RunNotFound
+from ..core.formatting import printable
+from ..core.plain_values import is_integer
+from ..errors import DataSetNotFound, HopsliteError, InvalidArguments, RunInterrupted, RunNotFound
+from ._options import check_command
 
 __all__ = ["main"]
 
-# Where each command is; none is imported before it is called, so that all answer at once.
-COMMANDS = {
-    "run": "_run",
-    "ls": "_ls",
-    "show": "_show",
-    "compare": "_compare",
-    "best": "_show",
-    "logs": "_logs",
-    "tag": "_change",
-    "note": "_change",
-    "rm": "_change",
-    "export": "_archive",
-    "import": "_archive",
-    "resume": "_go",
-    "reproduce": "_reproduce",
-    "track": "_go",
-    "tensorboard": "_serve",
-    "ui": "_serve",
-    "doctor": "_doctor",
-    "completion": "_completion",
-}
+# Each in a module called like it, which is imported when the command is called, so that all answer at once.
+COMMANDS = (
+    "run",
+    "train",
+    "new",
+    "ls",
+    "show",
+    "compare",
+    "best",
+    "logs",
+    "tag",
+    "note",
+    "rm",
+    "export",
+    "import",
+    "data",
+    "attach",
+    "stop",
+    "resume",
+    "reproduce",
+    "track",
+    "tensorboard",
+    "ui",
+    "dashboard",
+    "migrate",
+    "doctor",
+    "ship",
+    "completion",
+)
+ARGUMENTS = "hopslite.arguments"  # in the context's `meta`
 FAILED, NOT_FOUND, INTERRUPTED = 1, 3, 130
 
 
@@ -50,21 +62,22 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f".{COMMANDS[name]}", __name__)
+        module = importlib.import_module(f".{name}_" if iskeyword(name) else f".{name}", __name__)
         command: click.Command = getattr(module, f"{name}_command")
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[ARGUMENTS] = tuple(args)  # for a command that goes on in another process
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], COMMANDS, 2)
-            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"commands: {', '.join(COMMANDS)}"
-            ctx.fail(f"there is no command {args[0]!r}; {hint}")
+        check_command(ctx, args, COMMANDS)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """As usual, but for what Click would take for an end without a word, or for a failure."""
+        """Invoke the command, with exit codes and messages for cases that Click treats as success or as errors."""
         try:
             return super().invoke(ctx)
         except RunInterrupted as interrupted:
@@ -88,7 +101,7 @@ def _cli(ctx: click.Context, project: str | None) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns its exit code."""
+    """Run the command line; returns the exit code."""
     try:
         return _outcome(_cli.main(arguments, prog_name="hopslite", standalone_mode=False))
     except click.exceptions.Abort:
@@ -96,17 +109,17 @@ def main(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except RunNotFound as error:
+    except (RunNotFound, DataSetNotFound) as error:
         return _say(error, NOT_FOUND)
     except (HopsliteError, OSError) as error:
         return _say(error, FAILED)
 
 
 def _outcome(returned: Any) -> int:
-    return returned if isinstance(returned, int) and not isinstance(returned, bool) else 0
+    return returned if is_integer(returned) else 0
 
 
 def _say(error: BaseException, code: int) -> int:
     text = error.problems[0] if isinstance(error, InvalidArguments) and len(error.problems) == 1 else str(error)
-    click.echo(f"{click.style('error', fg='red', bold=True)}: {text}", err=True)
+    click.echo(f"{click.style('error', fg='red', bold=True)}: {printable(text)}", err=True)
     return code

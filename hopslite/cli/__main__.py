@@ -1,4 +1,4 @@
-"""`python -m hopslite.cli`, which is the command `hopslite`."""
+"""`python -m hopslite.cli`: the command `hopslite`."""
 
 import sys
 

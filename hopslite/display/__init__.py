@@ -1,4 +1,4 @@
-"""What the user sees of a run: progress while it goes on, and its trials in a table afterwards."""
+"""Live display of a run's progress, and the table of its trials afterwards."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from .._trial import Direction, State
+from ..core.objectives import Objective
+from ..core.types import Direction, State
 from ..result import Run, Trial
-from .history import Curve, Point
+from ._curve_buffer import Curve, Point
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Display", "Guarded", "Null", "Status", "choose"]
+__all__ = ["Display", "GuardedDisplay", "NullDisplay", "Status", "choose"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Status:
-    """How a run is going. `total` is the number of trials expected (None: unknown), times are in seconds.
+    """Status of a run. `total` is the number of trials expected (None: unknown), times are in seconds.
 
     `recent` holds a few trials that ended last, oldest first; `tensorboard_hint` is a command that opens TensorBoard
     again, `mlflow_hint` one, or a URL, that opens MLflow, `resume_hint` one that goes on with a run which broke off;
-    `plots` is the page of plots to come.
+    `plots` is the page of plots to come, `dashboard_url` the run's page in a dashboard that runs. With several metrics,
+    `objectives`, there is no best trial; `front` has the ids of those on the Pareto front.
 
     Of what came before there is a bounded number of points and lines: `metrics` of ended trials and `best_curve`, by
     how many had ended; `curves`, what some trials have reported; `printed`, the last lines that trials printed.
@@ -49,15 +51,23 @@ class Status:
     plots: str | None = None
     resume_hint: str | None = None
     spark_url: str | None = None
+    dashboard_url: str | None = None
     metric: str | None = None
+    objectives: tuple[Objective, ...] = ()
+    front: tuple[str, ...] = ()
     metrics: tuple[Point, ...] = ()
     best_curve: tuple[Point, ...] = ()
     curves: tuple[Curve, ...] = ()
     printed: tuple[str, ...] = ()
 
     @property
+    def marked(self) -> tuple[str | None, ...]:
+        """Ids of the trials that are marked in tables."""
+        return self.front or (self.best_trial,)
+
+    @property
     def done(self) -> int:
-        """How many trials have ended, however they did."""
+        """Number of trials that have ended, in any state."""
         return sum(count for state, count in self.counts.items() if state.final)
 
     @property
@@ -74,7 +84,7 @@ class Status:
 
 
 class Display(Protocol):
-    """Shows one run: `start`, then any number of `update` and `line`, then `close`.
+    """Display of one run: `start`, then any number of `update` and `line`, then `close`.
 
     Safe from many threads. `update` is cheap: it draws at most a few times a second and forgets what comes in between,
     so the loop calls it about once a second even when nothing has changed. `line` also works before and after.
@@ -84,20 +94,20 @@ class Display(Protocol):
     """
 
     def start(self, status: Status) -> None:
-        """The run begins."""
+        """Begin the display."""
 
     def update(self, status: Status) -> None:
-        """The run has gone on."""
+        """Show a new status."""
 
     def line(self, text: str) -> None:
-        """One line for the user: a trial's output, a search's note, a warning. It never tears the progress bar."""
+        """Show a line: a trial's output, a search's note, a warning. It never tears the progress bar."""
 
     def close(self, status: Status, run: Run | None) -> None:
-        """The run has ended: the last status and the table of trials. `run` is None when there is nothing to show."""
+        """Show the last status and the table of trials; `run` is None if there is nothing to show."""
 
 
-class Null:
-    """Shows nothing."""
+class NullDisplay:
+    """Display that shows nothing."""
 
     def start(self, status: Status) -> None:
         pass
@@ -112,8 +122,8 @@ class Null:
         pass
 
 
-class Guarded:
-    """A display whose failures are logged once and then done without: what is shown must never end a run."""
+class GuardedDisplay:
+    """Display whose failures are logged once and then ignored: they must never end a run."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
@@ -124,7 +134,7 @@ class Guarded:
             getattr(self._display, method)(*args)
         except Exception as error:  # noqa: BLE001 - a closed stream, a front end that is gone, a user's own display
             log.warning("the display failed and is switched off (%s: %s)", type(error).__name__, error)
-            self._display = Null()
+            self._display = NullDisplay()
 
     def start(self, status: Status) -> None:
         self._try("start", status)
@@ -140,12 +150,12 @@ class Guarded:
 
 
 def choose(display: bool | Display = True) -> Display:
-    """The display for where this process runs: a notebook's output cell, or else the terminal.
+    """Display for this process: a notebook's output cell, or the terminal.
 
     `False` shows nothing; a display of one's own is taken as it is.
     """
     if display is False:
-        return Null()
+        return NullDisplay()
     if display is not True:
         return display
     if in_notebook():
@@ -158,7 +168,7 @@ def choose(display: bool | Display = True) -> Display:
 
 
 def in_notebook() -> bool:
-    """Whether this process is a Jupyter kernel, whose front end shows rich output."""
+    """True if this process is a Jupyter kernel, whose front end shows rich output."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return any(base.__name__ == "ZMQInteractiveShell" for base in type(shell).__mro__)

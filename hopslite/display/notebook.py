@@ -1,4 +1,4 @@
-"""Progress in a notebook: one output below the cell, replaced in place."""
+"""Progress in a notebook: one output below the cell, updated in place."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from .. import _format
+from ..core import formatting
+from ..core.objectives import described
 from ..result import Run
-from . import Status, _spark, _table
-from .history import LINE_CHARS, clean
+from . import Status, _sparklines, _text_table
+from ._curve_buffer import LINE_CHARS, clean_line
 
 __all__ = ["Notebook"]
 
@@ -23,7 +24,7 @@ LINES = 10
 PARAMS_CHARS = 2000
 RECENT = 5
 
-STATES = (  # colours that colour-blind people can tell apart, on light and on dark
+STATES = (  # distinguishable for colour-blind people, on light and dark backgrounds
     ("finished", "#0072b2", "●"),
     ("stopped", "#56b4e9", "◌"),
     ("failed", "#c2410c", "✕"),
@@ -38,7 +39,7 @@ PRE = ("margin:4px 0 0;padding:4px 8px;border-left:3px solid rgba(128,128,128,.4
 
 
 class Notebook:
-    """A live view as HTML, with a plain text beside it for front ends that show no HTML. It needs no widgets.
+    """Live view as HTML, with plain text for front ends without HTML; needs no widgets.
 
     What it shows has a bounded size, however many trials there are and however much they print.
     """
@@ -69,7 +70,7 @@ class Notebook:
 
     def line(self, text: str) -> None:
         with self._lock:
-            self._lines.extend(clean(part) for part in text.rstrip("\r\n").rsplit("\n", LINES)[-LINES:])
+            self._lines.extend(clean_line(part) for part in text.rstrip("\r\n").rsplit("\n", LINES)[-LINES:])
             self._refresh()
 
     def close(self, status: Status, run: Run | None) -> None:
@@ -90,18 +91,19 @@ class Notebook:
             self._handle.update(bundle, raw=True)
 
     def _bundle(self, status: Status, run: Run | None) -> dict[str, str]:
-        shown = [line for line in self._lines if line != f"TensorBoard: {status.tensorboard_url}"]  # a link by now
+        shown = list(self._lines)
         return {"text/plain": self._text(status, run, shown), "text/html": self._html(status, run, shown)}
 
     def _text(self, status: Status, run: Run | None, said: list[str]) -> str:
         lines = [_headline(status)]
         if status.best_curve:
             lines.append(
-                f"best so far {_spark.bars(status.best_curve, status.done)} {_format.metric(status.best_metric)}"
+                f"best so far {_sparklines.bars(status.best_curve, status.done)} "
+                f"{formatting.metric(status.best_metric)}"
             )
         if run is not None:
-            pairs = [f"{name}: {_format.cut(text, PARAMS_CHARS)}" for name, text in _table.footer(status, run)]
-            return "\n".join([*lines, *said, *_table.summary(run, _table.FILE_WIDTH), *pairs])
+            pairs = [f"{name}: {formatting.cut(text, PARAMS_CHARS)}" for name, text in _text_table.footer(status, run)]
+            return "\n".join([*lines, *said, *_text_table.summary(run, _text_table.FILE_WIDTH), *pairs])
         if status.best_params:
             lines.append(f"best: {_best_params(status)}")
         lines += [f"{name}: {text}" for name, text in _places(status)]
@@ -115,7 +117,7 @@ class Notebook:
         if run is not None:
             parts.append(_wide(run._repr_html_()))
         elif status.recent:
-            parts.append(_wide(_format.html_table(status.recent[-RECENT:], status.best_trial)))
+            parts.append(_wide(formatting.html_table(status.recent[-RECENT:], status.marked)))
         if status.printed and run is None:
             parts.append(f'<pre style="{PRE}">{html.escape(chr(10).join(status.printed))}</pre>')
         if said:
@@ -128,7 +130,7 @@ def _wide(table: str) -> str:
 
 
 def _headline(status: Status) -> str:
-    return f"{_table.title(status)}: {_done(status)}, {', '.join(_table.progress(status))}"
+    return f"{_text_table.title(status)}: {_done(status)}, {', '.join(_text_table.progress(status))}"
 
 
 def _done(status: Status) -> str:
@@ -137,10 +139,10 @@ def _done(status: Status) -> str:
 
 
 def _head(status: Status) -> str:
-    times = [f"{_format.duration(status.elapsed) or '0 s'} elapsed"]
+    times = [f"{formatting.duration(status.elapsed) or '0 s'} elapsed"]
     if status.remaining is not None and status.done != status.total:
-        times.append(f"about {_format.duration(status.remaining)} left")
-    name = html.escape(_format.cut(_table.title(status), LINE_CHARS))
+        times.append(f"about {formatting.duration(status.remaining)} left")
+    name = html.escape(formatting.cut(_text_table.title(status), LINE_CHARS))
     rest = f"{html.escape(status.verb)} · {_done(status)} · {', '.join(times)}"
     return f'<div><b>{name}</b> <span style="{SOFT}">{rest}</span></div>'
 
@@ -172,24 +174,32 @@ def _states(status: Status) -> str:
 
 
 def _best(status: Status) -> str:
+    if status.front:
+        shown = formatting.one_line(", ".join(status.front), 60)
+        return f"<div>best in {html.escape(described(status.objectives))}: {html.escape(shown)}</div>"
     if status.best_metric is None:
         return ""
-    name = html.escape(_format.one_line(status.metric or "metric", 60))
-    value = f"<b>{_format.metric(status.best_metric)}</b> (trial {html.escape(str(status.best_trial))})"
+    name = html.escape(formatting.one_line(status.metric or "metric", 60))
+    value = f"<b>{formatting.metric(status.best_metric)}</b> (trial {html.escape(str(status.best_trial))})"
     return f"<div>best {name} {value}: {html.escape(_best_params(status))}</div>"
 
 
 def _best_params(status: Status) -> str:
-    return _format.one_line(_format.exact_params(status.best_params), PARAMS_CHARS)
+    return formatting.one_line(formatting.exact_params(status.best_params), PARAMS_CHARS)
 
 
 def _curves(status: Status) -> str:
-    drawn = _spark.best_so_far(status) + _spark.reports(status)
+    drawn = _sparklines.best_so_far(status) + _sparklines.reports(status)
     return f"<div>{drawn}</div>" if drawn else ""
 
 
 def _places(status: Status) -> list[tuple[str, str]]:
-    places = (("TensorBoard", status.tensorboard_url), ("MLflow", status.mlflow_hint), ("Spark", status.spark_url))
+    places = (
+        ("dashboard", status.dashboard_url),
+        ("TensorBoard", status.tensorboard_url),
+        ("MLflow", status.mlflow_hint),
+        ("Spark", status.spark_url),
+    )
     return [(name, text) for name, text in places if text]
 
 

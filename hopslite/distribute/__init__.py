@@ -1,4 +1,4 @@
-"""How the members of a distributed trial find each other: a strategy is one file of pure functions."""
+"""Strategies for distributed trials: the members of a gang, and the environment by which they find each other."""
 
 from __future__ import annotations
 
@@ -6,27 +6,32 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from .._trial import Member
+from ..core.plain_values import plain
+from ..core.types import Member
 
 __all__ = ["Layout", "Member", "Placed", "Size", "Strategy"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Size:
-    """How many members of each kind; `workers` None: as many as the cluster has executors."""
+    """Number of members of each role; `workers` None: one per executor of the cluster."""
 
     workers: int | None
     ps: int = 0
     evaluator: bool = False
     every_member: bool = False
 
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Layout:
-    """What a verb decided about a gang; times are in seconds.
+    """Strategy, size and limits of a gang; times are in seconds.
 
-    `ports` are those that members may take ("0": any). `per` is how the call's keywords for a member's CPUs and GPUs
-    end: "trial" in a search, "worker" in a distributed verb.
+    `ports` are the ports that members may use ("0": any). `per` is the suffix of the call's keywords for a member's
+    CPUs and GPUs: "trial" in a search, "worker" in a distributed verb.
     """
 
     strategy: str
@@ -39,7 +44,7 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Placed:
-    """A member that has its slot: `host` is the name by which executors reach each other, `port` is held for it."""
+    """A member with its slot; `host` is its name for other executors, `port` is reserved for it."""
 
     member: Member
     host: str
@@ -52,28 +57,28 @@ class Placed:
 
 
 class Strategy(Protocol):
-    """A class of static functions; a new one is one file, or an entry point in `hopslite.distribute`."""
+    """Interface of a strategy: static functions in one module, or an entry point in `hopslite.distribute`."""
 
     TITLE: str  # for Spark's user interface
-    ALL_LISTEN: bool  # whether every member that trains listens on its port as soon as it has met the others
+    ALL_LISTEN: bool  # True if every training member listens on its port as soon as the members are connected
 
     @staticmethod
     def problems(size: Size) -> list[str]:
-        """Why a gang of this size cannot be; nothing when it can."""
+        """Reasons why a gang of this size is not possible; empty when it is."""
 
     @staticmethod
     def members(size: Size) -> list[Member]:
-        """Everyone in the gang, the chief first."""
+        """All members of a gang, the chief first."""
 
     @staticmethod
     def environment(gang: Sequence[Placed], position: int) -> dict[str, str]:
-        """The variables by which the member at `position` finds the others."""
+        """Environment variables by which the member at `position` finds the others."""
 
     @staticmethod
-    def preset(gang: Sequence[Member], given: Mapping[str, str], installed: Sequence[str]) -> dict[str, str]:
-        """Variables that must be there before a framework is imported.
+    def preset(gang: Sequence[Member], environ: Mapping[str, str], installed: Sequence[str]) -> dict[str, str]:
+        """Environment variables that must be set before a framework is imported.
 
         Args:
-            given: the environment as it is; what the user has set is never changed.
+            given: the current environment; variables that the user has set are never changed.
             installed: the names of optional packages that can be imported where the member runs.
         """

@@ -1,31 +1,31 @@
-"""What strategies share whose members are all equal and know themselves by a number."""
+"""Base of strategies whose members are all equal and are identified by a rank."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .._trial import Member
+from ..core.types import Member
 from . import Size
 
 __all__ = ["Ranks"]
 
 
 class Ranks:
-    """The base of such strategies, which add `TITLE` and `environment`. Rank 0 is the chief."""
+    """Base class, to which a strategy adds `TITLE` and `environment`. Rank 0 is the chief."""
 
     ALL_LISTEN = False
 
     @classmethod
     def problems(cls, size: Size) -> list[str]:
         name = cls.__name__.lower()
-        found = []
+        problems = []
         if size.ps:
-            found.append(f"num_ps={size.ps}; {name} has no parameter servers, leave num_ps out")
+            problems.append(f"num_ps={size.ps}; {name} has no parameter servers, leave num_ps out")
         if size.evaluator:
-            found.append(f"evaluator=True; {name} has no evaluator, evaluate on rank 0")
+            problems.append(f"evaluator=True; {name} has no evaluator, evaluate on rank 0")
         if size.every_member:
-            found.append(f"every_member=True; all members of {name} run train_fn anyway, leave it out")
-        return found
+            problems.append(f"every_member=True; all members of {name} run train_fn anyway, leave it out")
+        return problems
 
     @staticmethod
     def members(size: Size) -> list[Member]:
@@ -33,5 +33,5 @@ class Ranks:
         return [Member("worker" if rank else "chief", rank) for rank in range(size.workers)]
 
     @staticmethod
-    def preset(gang: Sequence[Member], given: Mapping[str, str], installed: Sequence[str]) -> dict[str, str]:
+    def preset(gang: Sequence[Member], environ: Mapping[str, str], installed: Sequence[str]) -> dict[str, str]:
         return {}

@@ -1,4 +1,4 @@
-"""`TF_CONFIG`, by which TensorFlow's strategies and servers know their cluster.
+"""The variable `TF_CONFIG`, which describes the cluster to TensorFlow's strategies and servers.
 
 https://www.tensorflow.org/guide/distributed_training#setting_up_the_tf_config_environment_variable
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from .._trial import Member
+from ..core.types import Member
 from . import Placed
 
 __all__ = ["legacy_keras", "tf_config"]
@@ -18,8 +18,8 @@ def tf_config(gang: Sequence[Placed], position: int, evaluator_in_cluster: bool)
     """The variable for one member.
 
     Args:
-        evaluator_in_cluster: whether the others are told of the evaluator; a coordinator that knows of it waits for a
-            server that it never starts.
+        evaluator_in_cluster: True if the other members' variable contains the evaluator; a coordinator would wait for
+            the evaluator's server, which never starts.
     """
     own = gang[position].member
     cluster: dict[str, list[str]] = {}
@@ -30,7 +30,7 @@ def tf_config(gang: Sequence[Placed], position: int, evaluator_in_cluster: bool)
     return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": own.role, "index": own.index}})}
 
 
-def legacy_keras(gang: Sequence[Member], given: Mapping[str, str], installed: Sequence[str]) -> dict[str, str]:
-    """`tf.keras` is Keras 2 for several members, where it is installed: Keras 3 cannot train under these strategies."""
-    wanted = len(gang) > 1 and "tf_keras" in installed and "TF_USE_LEGACY_KERAS" not in given
-    return {"TF_USE_LEGACY_KERAS": "1"} if wanted else {}
+def legacy_keras(gang: Sequence[Member], environ: Mapping[str, str], installed: Sequence[str]) -> dict[str, str]:
+    """Select Keras 2 as `tf.keras` for several members: Keras 3 cannot train under these strategies."""
+    is_needed = len(gang) > 1 and "tf_keras" in installed and "TF_USE_LEGACY_KERAS" not in environ
+    return {"TF_USE_LEGACY_KERAS": "1"} if is_needed else {}

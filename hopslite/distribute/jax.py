@@ -1,4 +1,4 @@
-"""JAX's `jax.distributed`: what `initialize()` reads without arguments."""
+"""Strategy for JAX: the variables that `jax.distributed.initialize()` reads when it is called without arguments."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Jax"]
 
 
 class Jax(Ranks):
-    """Equal members, numbered by process id; number 0 is the chief and has the coordinator.
+    """Equal members with a process id; process 0 is the chief and runs the coordinator.
 
-    JAX takes the coordinator's address from a variable of its own, but the number of processes only from those of
-    batch systems that it knows. So members get what JAX reads of Slurm's; other libraries that look for Slurm
+    JAX takes the coordinator's address from a variable of its own, but the number of processes only from those of batch
+    systems that it knows. So members get the variables of Slurm that JAX reads; other libraries that look for Slurm
     (Lightning, MPI's launchers) may find these variables, too: a job with one task for each member.
     """
 

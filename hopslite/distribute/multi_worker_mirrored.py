@@ -1,10 +1,10 @@
-"""TensorFlow's MirroredStrategy (one worker) and MultiWorkerMirroredStrategy (several)."""
+"""Strategy for TensorFlow's MirroredStrategy (one worker) and MultiWorkerMirroredStrategy (several workers)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._trial import Member
+from ..core.types import Member
 from . import Placed, Size
 from ._tf_config import legacy_keras, tf_config
 
@@ -12,7 +12,7 @@ __all__ = ["MultiWorkerMirrored"]
 
 
 class MultiWorkerMirrored:
-    """Chief and workers run the training function; an evaluator may run beside them. The chief counts as a worker."""
+    """Chief and workers that run the training function, and optionally an evaluator. The chief counts as a worker."""
 
     TITLE = "MirroredStrategy - Distributed Training"
     ALL_LISTEN = True
@@ -20,12 +20,12 @@ class MultiWorkerMirrored:
 
     @staticmethod
     def problems(size: Size) -> list[str]:
-        found = []
+        problems = []
         if size.ps:
-            found.append(f"num_ps={size.ps}; parameter servers need strategy='parameter_server'")
+            problems.append(f"num_ps={size.ps}; parameter servers need strategy='parameter_server'")
         if size.every_member:
-            found.append("every_member=True; all members run train_fn anyway, leave it out")
-        return found
+            problems.append("every_member=True; all members run train_fn anyway, leave it out")
+        return problems
 
     @staticmethod
     def members(size: Size) -> list[Member]:

@@ -1,10 +1,10 @@
-"""TensorFlow's ParameterServerStrategy: a chief that coordinates, workers that compute, servers that keep variables."""
+"""Strategy for TensorFlow's ParameterServerStrategy: a coordinating chief, workers, and servers that keep variables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._trial import Member
+from ..core.types import Member
 from . import Placed, Size
 from ._tf_config import legacy_keras, tf_config
 
@@ -12,9 +12,9 @@ __all__ = ["ParameterServer"]
 
 
 class ParameterServer:
-    """TensorFlow 2's coordinator model; with `every_member` all run the training function, as with TensorFlow 1.
+    """TensorFlow 2's coordinator model or, with `every_member`, TensorFlow 1's model where all members train.
 
-    In the coordinator model the chief alone runs the training function, and `workers` come on top of it; with
+    In the coordinator model the chief alone runs the training function, in addition to the `workers`; with
     `every_member` it is one of the `workers`, as in HopsML. A coordinator computes nothing and takes no GPU.
     """
 
@@ -31,8 +31,8 @@ class ParameterServer:
         assert size.workers is not None
         server = not size.every_member
         workers = [Member("worker", index, server=server) for index in range(size.workers - size.every_member)]
-        keepers = [Member("ps", index, gpu=False, server=server) for index in range(size.ps)]
-        return [Member("chief", 0, gpu=not server), *workers, *keepers, *[Member("evaluator", 0)] * size.evaluator]
+        servers = [Member("ps", index, gpu=False, server=server) for index in range(size.ps)]
+        return [Member("chief", 0, gpu=not server), *workers, *servers, *[Member("evaluator", 0)] * size.evaluator]
 
     @staticmethod
     def environment(gang: Sequence[Placed], position: int) -> dict[str, str]:
@@ -44,7 +44,7 @@ class ParameterServer:
 
     @staticmethod
     def serve() -> None:
-        """What members do that run a server: TensorFlow's, until the chief has finished and they are ended."""
+        """Run TensorFlow's server in this member until the process is ended."""
         import tensorflow as tf
 
         cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver()

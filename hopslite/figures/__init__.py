@@ -1,1 +1,1 @@
-"""How the figures of `hopslite.plots` are drawn: one file a kind. matplotlib and scikit-learn live here alone."""
+"""Figures of `hopslite.plots`: a module for each kind. Only this room imports matplotlib and scikit-learn."""

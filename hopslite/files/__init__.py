@@ -1,1 +1,1 @@
-"""What `hopslite.hdfs` does with the files of a project, wherever they are."""
+"""Implementation of `hopslite.hdfs` on any file system."""

@@ -1,4 +1,4 @@
-"""What is in a directory of a project's store, in the form in which HopsML told it."""
+"""Directory listings of a project's store, in the form of HopsML."""
 
 from __future__ import annotations
 
@@ -6,111 +6,126 @@ import contextlib
 import datetime
 import fnmatch
 import grp
+import posixpath
 import pwd
-import stat
+import re
 from collections.abc import Mapping
+from stat import S_IMODE
 from typing import Any
 
-from ..store._found import NotThere, all_below, followed, look, told
-from .paths import Place, resolve
+from ..storage.fs.file_info import NotThere, all_below, followed, stat, translate_errors
+from .paths import ResolvedPath, resolve
+from .put import info_at
 
-__all__ = ["details", "list_place", "matches", "of_place"]
+__all__ = ["details", "details_of", "files_of", "list_path", "matches"]
 
 MAGIC = "*?["
+INTERNAL = re.compile(
+    r"/(Models/[^/]+/\.records|Experiments/\.versions|Experiments/\.deleted-[^/]+)(/|$)"
+)  # hopslite's own
 TIMES = ("modification_time", "mtime", "LastModified", "last_modified", "updated", "created")
 
 
-def list_place(place: Place, recursive: bool = False) -> list[dict[str, Any]]:
-    """`details` of all that is in a directory, by name; of a file, its own."""
-    if not look(place.fs, place.path).is_folder:
-        return [of_place(place)]
-    with told(place.fs, place.path):
-        place.fs.invalidate_cache(place.path)
+def list_path(resolved: ResolvedPath, recursive: bool = False, internal: bool = False) -> list[dict[str, Any]]:
+    """Details of a directory's entries, by name; of a file, its own.
+
+    Args:
+        internal: also the records that hopslite keeps of models and runs in a project, unless they are listed anyway.
+    """
+    if not stat(resolved.fs, resolved.path).is_folder:
+        return [details_of(resolved)]
+    with translate_errors(resolved.fs, resolved.path):
+        resolved.fs.invalidate_cache(resolved.path)
         if recursive:
-            infos = all_below(place.fs, place.path)
+            infos = all_below(resolved.fs, resolved.path)
         else:
             infos = []
-            with contextlib.suppress(FileNotFoundError):  # s3fs says so of a directory in which nothing is
-                infos = [followed(place.fs, each) for each in place.fs.ls(place.path, detail=True)]
-    found = [details(info, place) for info in infos if str(info["name"]).rstrip("/") != place.path]
-    return sorted(found, key=lambda each: str(each["name"]))
+            with contextlib.suppress(FileNotFoundError):  # raised by s3fs for an empty directory
+                infos = [followed(resolved.fs, entry) for entry in resolved.fs.ls(resolved.path, detail=True)]
+    listed = [details(info, resolved) for info in infos if str(info["name"]).rstrip("/") != resolved.path]
+    if not internal and not INTERNAL.search(resolved.url):
+        listed = [entry for entry in listed if not INTERNAL.search(str(entry["name"]))]
+    return sorted(listed, key=lambda entry: str(entry["name"]))
 
 
-def of_place(place: Place) -> dict[str, Any]:
-    with told(place.fs, place.path):
-        place.fs.invalidate_cache(place.path)
-        return details(place.fs.info(place.path), place)
+def details_of(resolved: ResolvedPath) -> dict[str, Any]:
+    with translate_errors(resolved.fs, resolved.path):
+        resolved.fs.invalidate_cache(resolved.path)
+        return details(resolved.fs.info(resolved.path), resolved)
 
 
-def details(info: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    """What the store knows of a file or directory at or below a place; None is what it does not know.
+def details(info: Mapping[str, Any], resolved: ResolvedPath) -> dict[str, Any]:
+    """Details that the store has of a file or directory; None for unknown ones.
 
     Args:
         info: what fsspec tells.
     """
     path = str(info["name"])
-    name = place.url_of(path)
+    name = resolved.url_of(path)
     mode = info.get("permission", info.get("mode"))
     return {
         "kind": "directory" if info["type"] == "directory" or path.endswith("/") else "file",
         "name": name,
         "path": name,
         "size": int(info.get("size") or 0),
-        "last_mod": _seconds(next((info[each] for each in TIMES if info.get(each)), None)),
+        "last_mod": _seconds(next((info[key] for key in TIMES if info.get(key)), None)),
         "last_access": _seconds(info.get("access_time") or None),
         "owner": info.get("owner") or _user(info.get("uid")),
         "group": info.get("group") if isinstance(info.get("group"), str) else _group(info.get("gid")),
-        "permissions": None if mode is None else stat.S_IMODE(int(mode)),
+        "permissions": None if mode is None else S_IMODE(int(mode)),
         "replication": info.get("replication"),
         "block_size": info.get("block_size"),
     }
 
 
 def matches(pattern: str, recursive: bool = False, project: str | None = None) -> list[str]:
-    """The URLs that a pattern describes, sorted: `*` and `?` stand for anything but `/`, `**` for any folders."""
-    resolve(pattern, project)  # says what is wrong with it
+    """Sorted URLs that match a pattern: `*` and `?` stand for anything but `/`, `**` for any folders."""
+    resolve(pattern, project)  # raises for an invalid path
     pattern = pattern.rstrip("/")
     parts = pattern.split("/")
     first = next((index for index, part in enumerate(parts) if _is_magic(part)), len(parts) - 1)
     start = "/".join(parts[:first]) or ("/" if pattern.startswith("/") else "")
     if start.endswith(":/") or start.endswith(":"):
-        raise NotThere(f"{pattern!r} has a pattern where the address of a file system is due")
-    place = resolve(start, project)
-    if not look(place.fs, place.path).is_folder:
+        raise NotThere(f"{pattern!r} has a pattern in the address of its file system")
+    resolved = resolve(start, project)
+    if not stat(resolved.fs, resolved.path).is_folder:
         return []
     rest = parts[first:]
-    return sorted(_below(place, [*rest[:-1], "**", rest[-1]] if recursive and "**" not in rest else rest))
+    return sorted(_below(resolved, [*rest[:-1], "**", rest[-1]] if recursive and "**" not in rest else rest))
 
 
-def _below(place: Place, parts: list[str]) -> set[str]:
+def _below(resolved: ResolvedPath, parts: list[str]) -> set[str]:
     part, rest = parts[0], parts[1:]
-    found = set()
+    paths = set()
     if part == "**":
-        inside = [place, *(_at(place, each) for each in list_place(place, True) if each["kind"] == "directory")]
+        inside = [
+            resolved,
+            *(_at(resolved, entry) for entry in list_path(resolved, True) if entry["kind"] == "directory"),
+        ]
         for folder in inside:
-            found |= _below(folder, rest or ["*"])
-        return found
-    for each in list_place(place):
-        name = str(each["name"]).rpartition("/")[2]
+            paths |= _below(folder, rest or ["*"])
+        return paths
+    for entry in list_path(resolved):
+        name = str(entry["name"]).rpartition("/")[2]
         if not fnmatch.fnmatchcase(name, part) or (name.startswith(".") and not part.startswith(".")):
             continue
         if not rest:
-            found.add(str(each["name"]))
-        elif each["kind"] == "directory":
-            found |= _below(place / name, rest)
-    return found
+            paths.add(str(entry["name"]))
+        elif entry["kind"] == "directory":
+            paths |= _below(resolved / name, rest)
+    return paths
 
 
-def _at(place: Place, each: Mapping[str, Any]) -> Place:
-    return place / str(each["name"])[len(place.url) :].strip("/")
+def _at(resolved: ResolvedPath, entry: Mapping[str, Any]) -> ResolvedPath:
+    return resolved / str(entry["name"])[len(resolved.url) :].strip("/")
 
 
 def _is_magic(part: str) -> bool:
-    return any(each in part for each in MAGIC)
+    return any(character in part for character in MAGIC)
 
 
 def _seconds(time: Any) -> int | None:
-    """Seconds since the epoch; HDFS tells milliseconds."""
+    """Seconds since the epoch; HDFS reports milliseconds."""
     if isinstance(time, str):
         try:
             time = datetime.datetime.fromisoformat(time.replace("Z", "+00:00"))
@@ -135,3 +150,21 @@ def _group(number: Any) -> str | None:
         return None if number is None else grp.getgrgid(number).gr_name
     except KeyError:
         return str(number)
+
+
+def files_of(path_or_glob: str, project: str | None = None) -> list[str]:
+    """URLs of a file, of the files that a pattern matches, or of those in a directory that are not hidden.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    names = matches(path_or_glob, project=project) or [resolve(path_or_glob, project).url]
+    places = [resolve(name) for name in names]
+    infos = [info_at(place) for place in places]
+    urls = [place.url for place, info in zip(places, infos, strict=True) if info is not None and not info.is_folder]
+    if not urls and len(places) == 1 and infos[0] is not None:
+        inside = [str(entry["name"]) for entry in list_path(places[0]) if entry["kind"] == "file"]
+        urls = [name for name in inside if not posixpath.basename(name).startswith((".", "_"))]
+    if not urls:
+        raise NotThere(f"there is no file {resolve(path_or_glob, project).url}")
+    return urls

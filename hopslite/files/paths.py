@@ -1,4 +1,4 @@
-"""Where a path of `hopslite.hdfs` leads: from what a person writes to a file system and a path on it."""
+"""Resolution of the paths of `hopslite.hdfs` to a file system and a path on it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ import os
 import posixpath
 from typing import Any
 
-from ..config import Settings
+from ..core.redaction import without_credentials
+from ..core.settings import Settings
 from ..errors import InvalidArguments
-from ..runtime.context import current
-from ..store._found import NotAFile
-from ..store.filesystems import open_url, scheme_of, without_credentials
+from ..executor.context import current
+from ..storage.fs.file_info import NotAFile
+from ..storage.fs.open import open_url
+from ..storage.fs.urls import scheme_of
 
-__all__ = ["FOLDERS", "Place", "project_url", "resolve", "without_address"]
+__all__ = ["FOLDERS", "ResolvedPath", "project_url", "resolve", "with_slash_of", "without_address"]
 
-FOLDERS = ("Experiments", "Models", "Resources", "Logs")  # what every project has, or will have
+FOLDERS = ("Experiments", "Models", "Resources", "Logs")  # standard folders of a project
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Place:
-    """A file or directory, or where one is to be. `url` is how people write it: a plain path on this machine.
+class ResolvedPath:
+    """Resolved path of a file or directory. `url` is the form for people: a plain path on this machine.
 
     `project` is the URL of the project in which it was looked for; the place may be elsewhere.
     """
@@ -34,8 +36,8 @@ class Place:
     def name(self) -> str:
         return posixpath.basename(self.url)
 
-    def __truediv__(self, name: str) -> Place:
-        return Place(self.fs, f"{self.path.rstrip('/')}/{name}", f"{self.url.rstrip('/')}/{name}", self.project)
+    def __truediv__(self, name: str) -> ResolvedPath:
+        return ResolvedPath(self.fs, f"{self.path.rstrip('/')}/{name}", f"{self.url.rstrip('/')}/{name}", self.project)
 
     @property
     def is_project(self) -> bool:
@@ -43,23 +45,23 @@ class Place:
 
     @property
     def is_known_folder(self) -> bool:
-        """Whether it is one of the folders that every project has, if only later."""
+        """True for the standard folders of every project, even before they exist."""
         return posixpath.dirname(self.url) == self.project and self.name in FOLDERS
 
     def check_may_be_file(self) -> None:
-        """Raise a `NotAFile` where a directory has to be: at the project, which need not be there yet, and above."""
+        """Raise `NotAFile` for the project and the directories above it."""
         if f"{self.project}/".startswith(f"{self.url.rstrip('/')}/"):
-            what = "is the project directory" if self.is_project else f"holds the project, {self.project}"
-            raise NotAFile(f"{self.url} {what}, which cannot be a file; name a file in it")
+            role = "is the project directory" if self.is_project else f"holds the project, {self.project}"
+            raise NotAFile(f"{self.url} {role}, which cannot be a file; name a file in it")
 
     def url_of(self, path: str) -> str:
-        """The URL of what lies below, from its path on the file system."""
+        """URL of a path below this one on the same file system."""
         inside = path.rstrip("/")[len(self.path.rstrip("/")) :]
         return f"{self.url.rstrip('/')}{inside}" if inside else self.url
 
 
-def resolve(path: Any, project: str | None = None) -> Place:
-    """Where a path leads.
+def resolve(path: Any, project: str | None = None) -> ResolvedPath:
+    """Resolve a path.
 
     Args:
         path: a URL; an absolute path; or one in the project.
@@ -77,11 +79,11 @@ def resolve(path: Any, project: str | None = None) -> Place:
     else:
         url = _in_project(text, home)
     fs, on_it = open_url(url)
-    return Place(fs, on_it.rstrip("/") or "/", url, home)
+    return ResolvedPath(fs, on_it.rstrip("/") or "/", url, home)
 
 
 def project_url(project: str | None = None) -> str:
-    """The URL, or the absolute local path, of the project directory: the running trial's, otherwise the settings'."""
+    """URL or absolute local path of the project directory: the running trial's, otherwise the settings'."""
     context = current()
     url = _normal_url(getattr(context, "project", "") or Settings.load().project)
     if project is None:
@@ -98,13 +100,18 @@ def project_url(project: str | None = None) -> str:
 
 
 def without_address(url: str) -> str:
-    """The path of a URL, without the scheme, host, port or bucket."""
+    """Path of a URL, without scheme, host, port or bucket."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         return url
     if scheme in ("memory", "file"):
         return "/" + rest.lstrip("/")
     return "/" + rest.partition("/")[2]
+
+
+def with_slash_of(path: Any, url: str) -> str:
+    """URL with a trailing `/` if the path has one."""
+    return f"{url.rstrip('/')}/" if _text(path).endswith("/") else url
 
 
 def _text(path: Any) -> str:

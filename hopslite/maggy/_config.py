@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from ..core.plain_values import plain
 from ..errors import InvalidArguments
 
 __all__ = [
     "AblationConfig",
     "BaseConfig",
+    "DistributedConfig",
     "HyperparameterOptConfig",
     "LagomConfig",
     "OptimizationConfig",
@@ -20,7 +22,7 @@ __all__ = [
 
 
 class LagomConfig:
-    """What all configurations have: a name, a description, and a heartbeat interval, which hopslite does not need."""
+    """Fields of all configurations: a name, a description, and a heartbeat interval, which hopslite does not need."""
 
     name: str
     description: str
@@ -41,7 +43,7 @@ class BaseConfig(LagomConfig):
 
 @dataclasses.dataclass
 class HyperparameterOptConfig(LagomConfig):
-    """A search for the best hyperparameters; `docs/maggy.md` says what each field becomes."""
+    """A search for the best hyperparameters; `docs/maggy.md` describes each field."""
 
     num_trials: int
     optimizer: Any
@@ -58,6 +60,8 @@ class HyperparameterOptConfig(LagomConfig):
     dataset: Any = None
 
     def __post_init__(self) -> None:
+        for name in ("num_trials", "es_interval", "es_min"):
+            setattr(self, name, plain(getattr(self, name)))
         if not isinstance(self.num_trials, int) or isinstance(self.num_trials, bool) or self.num_trials < 1:
             raise InvalidArguments(
                 "HyperparameterOptConfig", [f"num_trials={self.num_trials!r}; give a whole number of at least 1"]
@@ -105,10 +109,11 @@ class TfDistributedConfig(LagomConfig):
 class TorchDistributedConfig(LagomConfig):
     """Training on several executors with PyTorch's DistributedDataParallel.
 
-    `module` is a class, or a list of classes; each rank gets its share of a `dataset` that is indexed.
+    `module`, in some versions of Maggy `model`, is a class, or a list of classes; each rank gets its share of a
+    `dataset` that is indexed.
     """
 
-    module: Any
+    module: Any = None
     dataset: Any = None
     hparams: dict[str, Any] | None = None
     backend: str = "torch"
@@ -120,3 +125,15 @@ class TorchDistributedConfig(LagomConfig):
     description: str = ""
     train_set: Any = None
     test_set: Any = None
+    model: Any = None
+    ddp3_mp: bool = False
+
+    def __post_init__(self) -> None:
+        if self.module is not None and self.model is not None:
+            raise InvalidArguments(
+                "TorchDistributedConfig", ["module= and model= have the same meaning; give one of them"]
+            )
+        self.module = self.model = self.model if self.module is None else self.module
+
+
+DistributedConfig = TorchDistributedConfig  # its name before TensorFlow had a configuration of its own

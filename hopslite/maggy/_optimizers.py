@@ -1,4 +1,4 @@
-"""Maggy's optimizers: which of hopslite's algorithms they mean, with which options."""
+"""Maggy's optimizers as algorithms of hopslite with options."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ WARMUP_TRIALS = 15
 class Algorithm:
     """An algorithm of `experiment.search` with its options; `title` is Maggy's name for it.
 
-    `name` is "none" for the same trial again and again. `counts` is whether the algorithm says itself how many trials
-    there are, whatever `num_trials` says.
+    `name` is "none" for identical trials. `counts` is true if the algorithm determines the number of trials, and
+    `num_trials` is ignored.
     """
 
     name: Any
@@ -32,7 +32,7 @@ class Algorithm:
 
     @property
     def budget(self) -> str | None:
-        """The argument that trials get beside their hyperparameters."""
+        """Name of the argument that trials get in addition to their hyperparameters."""
         return "budget" if self.name in ("asha", "hyperband") else None
 
 
@@ -49,7 +49,7 @@ class RandomSearch(_Optimizer):
 
 @dataclasses.dataclass
 class GridSearch(_Optimizer):
-    """All combinations; `num_trials` does not count."""
+    """All combinations; `num_trials` is ignored."""
 
 
 @dataclasses.dataclass
@@ -59,7 +59,7 @@ class SingleRun(_Optimizer):
 
 @dataclasses.dataclass
 class Asha(_Optimizer):
-    """Successive halving: `num_trials` configurations, of which the best train longer; trials get a `budget`."""
+    """Successive halving: `num_trials` configurations, of which the best are trained longer; trials get a `budget`."""
 
     reduction_factor: int = 2
     resource_min: int = 1
@@ -97,7 +97,7 @@ class GP(_Model):
 
 
 class _Good:
-    """How many trials TPE takes for good: a share of them, in the form in which Optuna asks."""
+    """Number of trials that TPE considers good, as a callable for Optuna."""
 
     def __init__(self, share: float) -> None:
         self.share = share
@@ -119,7 +119,7 @@ class _Meaning:
 
 
 class _Known:
-    """By the names of Maggy's classes."""
+    """Algorithms by the names of Maggy's classes."""
 
     MEANINGS: ClassVar[dict[str, _Meaning]] = {
         "RandomSearch": _Meaning("random", RandomSearch, aliases=("randomsearch", "random")),
@@ -144,10 +144,10 @@ class _Known:
 
 
 def algorithm_of(optimizer: Any) -> Algorithm:
-    """What one of Maggy's names or objects means; anything that is not Maggy's is handed on as it is.
+    """Algorithm for one of Maggy's names or objects; other values unchanged.
 
     Raises:
-        InvalidArguments: the object is an algorithm written for Maggy, or has a pruner that is not Hyperband.
+        InvalidArguments: the object is a custom algorithm for Maggy, or has a pruner that is not Hyperband.
     """
     if isinstance(optimizer, type) and optimizer.__name__ in _Known.MEANINGS:
         optimizer = _Known.MEANINGS[optimizer.__name__].aliases[0]
@@ -170,55 +170,55 @@ def algorithm_of(optimizer: Any) -> Algorithm:
     return Algorithm(optimizer, getattr(optimizer, "__name__", type(optimizer).__name__))
 
 
-def _translated(title: str, given: Any) -> Algorithm:
+def _translated(title: str, optimizer: Any) -> Algorithm:
     meaning = _Known.MEANINGS[title]
     defaults = {field.name: field.default for field in dataclasses.fields(meaning.holder)}
     options = {}
     for ours, theirs in meaning.options.items():
-        value = getattr(given, theirs, defaults[theirs])
-        if theirs in meaning.special:  # only where it is not what both have anyway
+        value = getattr(optimizer, theirs, defaults[theirs])
+        if theirs in meaning.special:  # only if it differs from the common default
             if value != defaults[theirs]:
                 options[ours] = meaning.special[theirs](value)
         else:
             options[ours] = value
     unused = _unused(
-        given, {k: v for k, v in defaults.items() if k not in {*meaning.options.values(), "pruner_kwargs"}}
+        optimizer, {k: v for k, v in defaults.items() if k not in {*meaning.options.values(), "pruner_kwargs"}}
     )
     notes = _not_used(title, unused)
-    pruner = getattr(given, "pruner", None)
+    pruner = getattr(optimizer, "pruner", None)
     if pruner is None:
         return Algorithm(meaning.name, title, options, tuple(notes), meaning.name == "grid")
     changed = [
-        f"{theirs}={getattr(given, theirs, None)!r}"
+        f"{theirs}={getattr(optimizer, theirs, None)!r}"
         for theirs in meaning.options.values()
-        if getattr(given, theirs, defaults[theirs]) != defaults[theirs]
+        if getattr(optimizer, theirs, defaults[theirs]) != defaults[theirs]
     ]
-    return _pruned(title, meaning.name, given, pruner, [*notes, *_not_used("hyperband", changed)])
+    return _pruned(title, meaning.name, optimizer, pruner, [*notes, *_not_used("hyperband", changed)])
 
 
 def _not_used(title: str, unused: list[str]) -> list[str]:
     return [f"{title}: no counterpart in hopslite, not used: {', '.join(unused)}"] if unused else []
 
 
-def _unused(given: Any, defaults: dict[str, Any]) -> list[str]:
-    """Parameters that were given and mean nothing here."""
-    found = []
+def _unused(optimizer: Any, defaults: dict[str, Any]) -> list[str]:
+    """Parameters that are ignored."""
+    unused = []
     for name, default in defaults.items():
-        value = getattr(given, name, default)
+        value = getattr(optimizer, name, default)
         plain = isinstance(value, (str, int, float, dict, type(None)))
         if name != "pruner" and plain and value != default:
-            found.append(f"{name}={value!r}")
-    return found
+            unused.append(f"{name}={value!r}")
+    return unused
 
 
-def _pruned(title: str, sampler: str, given: Any, pruner: Any, notes: list[str]) -> Algorithm:
+def _pruned(title: str, sampler: str, optimizer: Any, pruner: Any, notes: list[str]) -> Algorithm:
     """Hyperband, which gets its configurations from the optimizer."""
     kind = pruner if isinstance(pruner, str) else type(pruner).__name__
     if kind.lower() != "hyperband":
         raise InvalidArguments("", [f"pruner={kind!r}; hopslite has 'hyperband'"])
     if sampler in ("asha", SINGLE, "grid"):
         raise InvalidArguments("", [f"pruner='hyperband' with {title}; use it with RandomSearch, TPE or GP"])
-    wanted = dict(getattr(given, "pruner_kwargs", None) or {})
+    wanted = dict(getattr(optimizer, "pruner_kwargs", None) or {})
     if not isinstance(pruner, str):
         wanted = {name: getattr(pruner, name) for name in (*PRUNER_OPTIONS, "n_iterations") if hasattr(pruner, name)}
     options = {ours: wanted.pop(theirs) for theirs, ours in PRUNER_OPTIONS.items() if theirs in wanted}

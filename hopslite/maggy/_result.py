@@ -1,23 +1,23 @@
-"""What `lagom` returns: Maggy's dict, with the run as an attribute."""
+"""Result of `lagom`: Maggy's dict, with the run as an attribute."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from .. import _format
-from .._trial import Direction, State, json_safe
+from ..core import formatting
+from ..core.types import Direction, State, json_safe
 from ..result import Run, Trial
 
 __all__ = ["LagomResult", "lagom_result"]
 
 
 class LagomResult(dict[str, Any]):
-    """Maggy's result, a dict; `run` is hopslite's, with everything else.
+    """Maggy's result, a dict; `run` is hopslite's `Run`, with all other information.
 
-    After a search or an ablation study: `best_id`, `best_val`, `best_config`, the same for `worst_`, `avg`,
-    `metric_list`, `num_trials`, `early_stopped` and `trial_id` (the first trial's); trials that failed have no metric
-    and do not count. After distributed training: `test result`. After a single run: what was returned.
+    Keys after a search or an ablation study: `best_id`, `best_val`, `best_config`, the same with `worst_`, `avg`,
+    `metric_list`, `num_trials`, `early_stopped` and `trial_id` (of the first trial); failed trials have no metric and
+    do not count. After distributed training: `test result`. After a single run: the returned value.
     """
 
     run: Run
@@ -32,8 +32,8 @@ class LagomResult(dict[str, Any]):
         return (LagomResult, (dict(self), self.run, self.title))
 
     def lines(self) -> list[str]:
-        """Maggy's summary of a search, line by line; of anything else, the result in one."""
-        total = f"Total job time {_format.duration(self.run.duration)}"
+        """Lines of Maggy's summary of a search; for other runs one line with the result."""
+        total = f"Total job time {formatting.duration(self.run.duration)}"
         if "best_id" not in self:
             return [f"Result: {dict(self)}", total, "Finished experiment."]
         direction = "max" if self.run.direction is Direction.MAX else "min"
@@ -80,7 +80,7 @@ def _of_search(run: Run, hidden: tuple[str, ...]) -> dict[str, Any]:
     if not measured:
         return {"best_val": "n.a.", "num_trials": 0, "early_stopped": 0}
     sign = 1.0 if run.direction is Direction.MAX else -1.0
-    best, best_val = run.best_trial or measured[0][0], run.best_metric
+    best, best_val = max(measured, key=lambda pair: sign * pair[1])  # as in Maggy, whatever their budgets
     worst, worst_val = min(measured, key=lambda pair: sign * pair[1])
     metrics = [metric for _, metric in measured]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.plain_values import listed, plain
 from ..errors import InvalidArguments
 from ..space import Dimension, Space, choice, integer, uniform
 
@@ -28,7 +29,7 @@ class Searchspace:
     Space({'kernel': Integer(low=2, high=8), 'pool': Integer(low=2, high=8), 'dropout': Uniform(low=0.01, high=0.99)})
 
     Types, in any case: DOUBLE and INTEGER with two bounds, DISCRETE and CATEGORICAL with a list of values. The values
-    of each are an attribute, too. New programs use a dict of `hopslite.space`, which has scales, steps and conditions.
+    of each are also an attribute. New programs use a dict of `hopslite.space`, which has scales, steps and conditions.
     """
 
     DOUBLE = "DOUBLE"
@@ -61,11 +62,11 @@ class Searchspace:
         setattr(self, name, value[1])
 
     def to_space(self) -> Space:
-        """The same in hopslite's own form."""
+        """The search space in hopslite's form."""
         return Space(self._dimensions)
 
     def to_dict(self) -> dict[str, tuple[str, Any]]:
-        """The type and the values of each hyperparameter; `Searchspace(**that)` makes the same again."""
+        """The type and the values of each hyperparameter; `Searchspace(**space.to_dict())` is equal to `space`."""
         return {name: (kind, getattr(self, name)) for name, kind in self._types.items()}
 
     def names(self) -> dict[str, str]:
@@ -99,14 +100,15 @@ class Searchspace:
         return len(self._types)
 
     def get_random_parameter_values(self, num: int, seed: int | None = None) -> list[dict[str, Any]]:
-        """Random combinations, which may repeat; `seed` makes them the same each time."""
+        """Random combinations, which may repeat; with `seed` they are the same each time."""
+        num, seed = plain(num), plain(seed)
         if not isinstance(num, int) or isinstance(num, bool) or num < 0:
             raise InvalidArguments("Searchspace.get_random_parameter_values()", [f"num={num!r}; give a whole number"])
         rng, space = np.random.default_rng(seed), self.to_space()
         return [space.decode(rng.random(len(space)).tolist()) for _ in range(num)]
 
     def json(self) -> str:
-        """The same as JSON text."""
+        """The search space as JSON text."""
         return json.dumps(self.to_dict(), sort_keys=True)
 
     def __str__(self) -> str:
@@ -119,30 +121,34 @@ class Searchspace:
 def _dimension(kind: str, values: Any) -> Dimension:
     if kind not in TYPES:
         raise InvalidArguments("", [f"type {kind!r}; allowed are {', '.join(TYPES)}"])
-    if isinstance(values, str) or not hasattr(values, "__len__") or not len(values):
+    listing = listed(values)
+    if isinstance(listing, str):
+        raise InvalidArguments("", [listing])
+    if not listing:
         raise InvalidArguments("", [f"given {values!r}; give a list of values"])
+    values = listing
     if kind in LISTED:
-        return choice(list(values))
+        return choice(values)
     if len(values) != 2 or not all(isinstance(value, numbers.Real) for value in values) or not values[0] < values[1]:
         raise InvalidArguments("", [f"given {values!r}; give a lower and an upper bound"])
     return integer(*values) if kind == "INTEGER" else uniform(*values)
 
 
-def space_of(given: Any) -> Space | None:
+def space_of(searchspace: Any) -> Space | None:
     """A space of hopslite's, for one of Maggy's, a dict of either form, or None.
 
     Raises:
-        InvalidArguments: it is none of these.
+        InvalidArguments: the object is none of these.
     """
-    if given is None or isinstance(given, Space):
-        return given
-    if isinstance(given, Searchspace):
-        return given.to_space()
-    if callable(getattr(given, "to_dict", None)):  # the real Maggy's
-        return Searchspace(**given.to_dict()).to_space()
-    if isinstance(given, Mapping) and given and all(_is_maggys(value) for value in given.values()):
-        return Searchspace(**given).to_space()
-    return Space.parse(given)
+    if searchspace is None or isinstance(searchspace, Space):
+        return searchspace
+    if isinstance(searchspace, Searchspace):
+        return searchspace.to_space()
+    if callable(getattr(searchspace, "to_dict", None)):  # the real Maggy's
+        return Searchspace(**searchspace.to_dict()).to_space()
+    if isinstance(searchspace, Mapping) and searchspace and all(_is_maggys(value) for value in searchspace.values()):
+        return Searchspace(**searchspace).to_space()
+    return Space.parse(searchspace)
 
 
 def _is_maggys(value: Any) -> bool:

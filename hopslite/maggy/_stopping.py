@@ -4,17 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._trial import Direction, Result, State
+from ..core.plain_values import plain
+from ..core.types import Direction, Result, State
 from ..errors import InvalidArguments
 from ..stop import Median, Stopper
 
-__all__ = ["PolicyStopper", "PolicyTrial", "stopper_of"]
+__all__ = [
+    "AbstractEarlyStop",
+    "MedianStoppingRule",
+    "NoStoppingRule",
+    "PolicyStopper",
+    "PolicyTrial",
+    "stopper_of",
+]
 
 COMPARED = (State.FINISHED, State.STOPPED)
 
 
+class AbstractEarlyStop:
+    """Base class for custom policies, passed as `es_policy=`: override `earlystop_check`."""
+
+    @staticmethod
+    def earlystop_check(to_check: Any, finalized_trials: list[Any], direction: str) -> str | list[str] | None:
+        """The id of the checked trial if it is to end, or a list of ids; None lets it continue."""
+        raise NotImplementedError
+
+
+class MedianStoppingRule(AbstractEarlyStop):
+    """As `es_policy=`, the same as "median"."""
+
+
+class NoStoppingRule(AbstractEarlyStop):
+    """As `es_policy=`, the same as "none"."""
+
+
 class PolicyTrial:
-    """What a policy is shown of a trial, under Maggy's names; `params` are not known here."""
+    """View of a trial for a policy, with Maggy's names; `params` are not known here."""
 
     def __init__(self, trial_id: str) -> None:
         self.trial_id = trial_id
@@ -28,15 +53,15 @@ class PolicyTrial:
         self.duration: float | None = None
 
     def get_early_stop(self) -> bool:
-        """Whether it was stopped early."""
+        """True if the trial was stopped early."""
         return self.early_stop
 
 
 class PolicyStopper:
     """Asks a policy of Maggy's: a class with a static `earlystop_check(to_check, finalized_trials, direction)`.
 
-    It is asked at reports whose step is a multiple of `interval`, but not 0, when `min_trials` trials have ended. It
-    returns the id of the trial when that is to end, or a list of ids; anything else lets the trial go on.
+    The policy is called at reports whose step is a multiple of `interval`, but not 0, after `min_trials` trials have
+    ended. It returns the id of the trial if it is to end, or a list of ids; with any other value the trial continues.
     """
 
     def __init__(self, policy: Any, *, interval: int = 1, min_trials: int = 10) -> None:
@@ -82,11 +107,12 @@ class PolicyStopper:
 
 
 def stopper_of(policy: Any, interval: Any, least: Any) -> Stopper | str | None:
-    """The stopper that Maggy's `es_policy`, `es_interval` and `es_min` mean; hopslite's own stoppers are taken, too.
+    """The stopper for Maggy's `es_policy`, `es_interval` and `es_min`; hopslite's own stoppers are accepted, too.
 
     Raises:
-        InvalidArguments: they mean none.
+        InvalidArguments: there is no such policy.
     """
+    interval, least = plain(interval), plain(least)
     for name, value in (("es_interval", interval), ("es_min", least)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise InvalidArguments("", [f"{name}={value!r}; give a whole number"])

@@ -1,18 +1,25 @@
-"""What to try next: search algorithms, one file each, without Spark, threads or IO.
+"""Search algorithms: one file each, without Spark, threads or IO.
 
-An algorithm is told of results by trial id and suggests hyperparameters when asked. It owns its random numbers, so that
-the same seed and the same results in the same order give the same suggestions: replaying a journal restores it.
+An algorithm receives results by trial id and suggests hyperparameters when asked. It owns its random numbers, so that
+the same seed and the same results in the same order give the same suggestions. So replaying a journal restores it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol
 
-from .._trial import Direction, Result
+from ..core.objectives import Directions
+from ..core.types import Result
 from ..space import Space
 
-__all__ = ["Search", "Suggestion", "make"]
+__all__ = ["AlgorithmName", "Prepared", "Sampler", "Search", "Suggestion", "make"]
+
+AlgorithmName = Literal[
+    "asha", "cmaes", "differential_evolution", "gp", "grid", "hyperband", "nsga2", "pbt", "qmc", "random", "tpe"
+]
+"""The algorithms that hopslite has, by name."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,40 +27,45 @@ class Suggestion:
     """Hyperparameters to try, by name.
 
     `generation` is for algorithms that have generations; `continues` is the id of the trial whose checkpoints this one
-    goes on from.
+    goes on from. It goes on in the same directory, unless it `copies`: then it has one of its own, which begins with a
+    copy, so that several trials can go on from one.
     """
 
     params: dict[str, Any]
     generation: int | None = None
     continues: str | None = None
+    copies: bool = False
 
 
 class Search(Protocol):
-    """An algorithm. All calls come from one thread, `tell` exactly once for every trial that `ask` or `adopt` opened.
+    """Search algorithm. All calls come from one thread; `tell` comes once for each trial of `ask` or `adopt`.
 
-    One that passes an argument of its own to the training function beside the hyperparameters, such as how long to
-    train, has an attribute `budget`: that argument's name.
+    An algorithm that passes the training function an additional argument, such as how long to train, has an attribute
+    `budget` with the name of that argument. With a true attribute `ranks_by_budget` the best trial of a run is among
+    those with the largest budget so far; otherwise any trial may be the best. With a true attribute `needs_checkpoints`
+    a trial that leaves none fails. A method `released`, if there is one, returns the ids of ended trials from whose
+    checkpoints no further trial will go on, each once: they are deleted, except those of the best trial.
     """
 
     @property
     def total(self) -> int:
-        """How many trials it will suggest at most: for the progress bar, and for how many slots are taken.
+        """Largest number of trials that it suggests, for the progress bar and the number of slots.
 
-        An estimate will do. What ends the search is `done`, not this.
+        It may be an estimate: the search ends when `done` is true.
         """
 
     @property
     def done(self) -> bool:
-        """Whether it will never suggest anything again, whatever it is told."""
+        """True when it has no more suggestions, also after further results."""
 
     def ask(self, trial_id: str) -> Suggestion | None:
-        """Hyperparameters for the trial `trial_id`, or None: nothing to try until more results are told, or done.
+        """Hyperparameters for the trial `trial_id`, or None: it waits for more results, or is done.
 
-        Being asked in vain changes nothing: a journal has no record of it.
+        A call that returns None must change nothing, because the journal does not record it.
         """
 
     def adopt(self, trial_id: str, params: dict[str, Any]) -> Suggestion:
-        """Take up a trial that an earlier session had suggested, as if `ask` had suggested it just now.
+        """Replay a suggestion of an earlier driver, as if `ask` had returned it now.
 
         `params` are in JSON form (`json_safe`); those returned have the values of the space.
 
@@ -62,31 +74,58 @@ class Search(Protocol):
         """
 
     def tell(self, result: Result) -> None:
-        """How a trial ended; `result.metric` is None for one that failed."""
+        """Process the result of a trial; `result.metric` is None if it failed.
+
+        With several metrics `result.metrics` has them by name, in the order of the directions.
+        """
 
     def notes(self) -> list[str]:
         """Lines worth showing to the user, each returned once."""
 
 
+class Prepared(Search, Protocol):
+    """Search algorithm that takes `initial_params` and `warm_start`."""
+
+    def prepare(self, initial: Sequence[dict[str, Any]], known: Sequence[tuple[dict[str, Any], float]]) -> None:
+        """Learn from earlier trials, and begin with the combinations in `initial`; called once, before all else.
+
+        Args:
+            initial: combinations with the values of the space. Some may lack parameters, which the algorithm adds. They
+                count among its trials.
+            known: complete combinations of the space with their metrics; the algorithm does not suggest them again.
+        """
+
+
+class Sampler(Protocol):
+    """A sampler object of Optuna's, for type checkers."""
+
+    def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+        """See `optuna.samplers.BaseSampler`."""
+
+    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+        """See `optuna.samplers.BaseSampler`."""
+
+
 def make(
-    algorithm: Any,
+    algorithm: AlgorithmName | Sampler | Callable[..., Search],
     space: Space,
     *,
-    direction: Direction,
+    direction: Directions,
     seed: int,
     num_trials: int | None = None,
     options: dict[str, Any] | None = None,
 ) -> Search:
-    """The search that a name, an Optuna sampler, a class or a function stands for.
+    """Create a search from a name, an Optuna sampler, a class or a function.
 
     A class or function is called with `space` and the keywords `direction`, `seed`, `num_trials` and `options`.
-    `num_trials` is the number of trials; of configurations, each tried with several budgets, for `asha` and
-    `hyperband`; None leaves it to the algorithm.
+    `direction` is a tuple where several metrics are optimised, which a class or function can with an attribute
+    `multi_objective = True`. `num_trials` is the number of trials; for `asha` and `hyperband` it is the number of
+    configurations, each of which is tried with several budgets. With None the algorithm decides.
 
     Raises:
         InvalidArguments: there is no such algorithm, or an option is unknown or has a value that cannot work.
         MissingExtra: a package that the algorithm needs is not installed.
     """
-    from ._make import make as build  # not above: it needs this module
+    from ._factory import make as build  # imported late, because it imports this module
 
     return build(algorithm, space, direction=direction, seed=seed, num_trials=num_trials, options=options or {})

@@ -1,4 +1,4 @@
-"""What `asha` and `hyperband` share: configurations that are tried with small budgets first, and rungs of budgets."""
+"""Bases of algorithms with budgets; `asha` and `hyperband` try configurations with small budgets first, on rungs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import dataclasses
 import itertools
 import math
 import numbers
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from .._trial import Direction, Result, finite
+from ..core.plain_values import is_number, plain
+from ..core.types import Direction, Result, finite
 from ..errors import InvalidArguments
 from ..space import Space
 from . import Search, Suggestion, make
-from ._common import recorded, replay_error, whole_number
+from ._base import BUDGET, recorded, replay_error, whole_number
+from ._factory import option_problems, passes_budget
 
-__all__ = ["Entry", "Move", "MultiFidelity", "Rung", "budgets", "pairs"]
+__all__ = ["Budgeted", "Entry", "Move", "MultiFidelity", "Rung", "budgets", "pairs", "sampler_problems"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +51,11 @@ class Rung:
             bisect.insort(self.ranked, (cost, entry.number, entry), key=lambda known: known[:2])
 
     def has(self, entry: Entry) -> bool:
-        """Whether a trial that ended had a metric."""
+        """True if a trial on this rung ended with a metric."""
         return any(known is entry for _, _, known in self.ranked)
 
     def promotable(self, places: int) -> Entry | None:
-        """The best that is among the first `places` and was not promoted yet."""
+        """Best entry among the first `places` that was not promoted yet."""
         for _, _, entry in self.ranked[: max(0, places)]:
             if entry.trial_id not in self.promoted:
                 return entry
@@ -61,20 +64,20 @@ class Rung:
 
 @dataclasses.dataclass(frozen=True)
 class Move:
-    """What to run next: `parent` with the budget of `rung`, or a new configuration where it is None."""
+    """Next trial: `parent` with the budget of `rung`, or a new configuration if `parent` is None."""
 
     rung: Rung
     parent: Entry | None = None
     below: Rung | None = None
 
 
-class MultiFidelity:
-    """Passes each trial its budget, as the argument that `budget` names, beside the hyperparameters.
+class Budgeted:
+    """Search that passes each trial a budget in addition to its hyperparameters, as the argument named by `budget`.
 
-    New configurations come from another algorithm, the `sampler`. Subclasses say what to run next.
+    New configurations come from another algorithm, the `sampler`. Subclasses decide what to run next.
     """
 
-    budget: ClassVar[str] = "budget"
+    budget: ClassVar[str] = BUDGET
 
     def __init__(
         self, name: str, space: Space, sampler: Any, *, direction: Direction, seed: int, configurations: int
@@ -92,12 +95,18 @@ class MultiFidelity:
         if getattr(self._source, "budget", None) is not None:
             raise InvalidArguments(name, [f"sampler={sampler!r} gives budgets itself; choose another one"])
         self._sign = -1.0 if direction is Direction.MAX else 1.0
-        self._running: dict[str, tuple[Rung, Entry]] = {}
         self._asked = 0
         self._notes: list[str] = []
         if self._configurations < configurations:
             few = self._configurations
             self._notes = [f"the space has only {few} combinations: {few} configurations instead of {configurations}"]
+
+    def prepare(self, initial: Sequence[dict[str, Any]], known: Sequence[tuple[dict[str, Any], float]]) -> None:
+        """Pass initial combinations and earlier trials to the sampler, as configurations."""
+        if not hasattr(self._source, "prepare"):
+            problem = f"sampler={type(self._source).__name__} takes no initial combinations and no earlier trials"
+            raise InvalidArguments("search", [problem])
+        self._source.prepare(initial, known)
 
     @property
     def total(self) -> int:
@@ -111,46 +120,78 @@ class MultiFidelity:
         return self._open(trial_id, None)
 
     def adopt(self, trial_id: str, params: dict[str, Any]) -> Suggestion:
-        """Ask for the suggestion that an earlier session was given; a new configuration, of the sampler.
+        """Ask for the suggestion that an earlier driver received; for a new configuration, ask the sampler.
 
         Raises:
-            ReplayError: it is another one.
+            ReplayError: the suggestion is a different one.
         """
         suggestion = self._open(trial_id, {name: value for name, value in params.items() if name != self.budget})
         if suggestion is None or recorded(suggestion.params) != recorded(params):
             raise replay_error(trial_id, params, suggestion)
         return suggestion
 
-    def tell(self, result: Result) -> None:
-        rung, entry = self._running.pop(result.trial_id)
-        cost = self._sign * result.metric if result.metric is not None and finite(result.metric) else None
-        rung.end(entry, cost)
-        self._ended(rung, entry, result)
-
     def notes(self) -> list[str]:
         notes, self._notes = self._notes + self._source.notes(), []
         return notes
 
-    def _move(self) -> Move | None:
-        """What to run next, or None: nothing until more results are told."""
+    def _open(self, trial_id: str, recorded_params: dict[str, Any] | None) -> Suggestion | None:
+        """The next suggestion; if it is a new configuration, that with the recorded parameters, if there are any."""
         raise NotImplementedError
 
-    def _ended(self, rung: Rung, entry: Entry, result: Result) -> None:
-        """Tell the sampler of the configuration, once, when its result is known."""
-        raise NotImplementedError
-
-    def _starved(self) -> bool:
-        """Whether there is a way on, though nothing runs and the sampler waits for results."""
-        return False
+    def _new(self, trial_id: str, recorded_params: dict[str, Any] | None) -> Suggestion | None:
+        """A new configuration of the sampler."""
+        if recorded_params is None:
+            return self._source.ask(trial_id)
+        return self._source.adopt(trial_id, recorded_params)
 
     def _inform(self, origin: str, result: Result) -> None:
         self._source.tell(dataclasses.replace(result, trial_id=origin))
 
-    def _open(self, trial_id: str, given: dict[str, Any] | None) -> Suggestion | None:
+    def _cost(self, result: Result) -> float | None:
+        """The metric as a number to minimise; None without one."""
+        return self._sign * result.metric if result.metric is not None and finite(result.metric) else None
+
+
+class MultiFidelity(Budgeted):
+    """Search that promotes the best trials of a rung to the next one."""
+
+    ranks_by_budget: ClassVar[bool] = True
+
+    def __init__(
+        self, name: str, space: Space, sampler: Any, *, direction: Direction, seed: int, configurations: int
+    ) -> None:
+        super().__init__(name, space, sampler, direction=direction, seed=seed, configurations=configurations)
+        self._running: dict[str, tuple[Rung, Entry]] = {}
+
+    @staticmethod
+    def option_problems(
+        *, min_budget: Any = 1, max_budget: Any = 9, reduction_factor: Any = 3, sampler: Any = "random"
+    ) -> list[str]:
+        """Problems with the options, whatever the space."""
+        return _budget_problems(min_budget, max_budget, reduction_factor) + sampler_problems(sampler)
+
+    def tell(self, result: Result) -> None:
+        rung, entry = self._running.pop(result.trial_id)
+        rung.end(entry, self._cost(result))
+        self._ended(rung, entry, result)
+
+    def _move(self) -> Move | None:
+        """Next trial; None until there are more results."""
+        raise NotImplementedError
+
+    def _ended(self, rung: Rung, entry: Entry, result: Result) -> None:
+        """Pass the configuration's final result to the sampler, once."""
+        raise NotImplementedError
+
+    def _starved(self) -> bool:
+        """True if the search can continue although no trial runs and the sampler waits for results."""
+        return False
+
+    def _open(self, trial_id: str, recorded_params: dict[str, Any] | None) -> Suggestion | None:
         while (move := self._move()) is not None:
             if move.parent is not None:
                 return self._suggest(trial_id, move, move.parent.origin, move.parent.params)
-            new = self._source.ask(trial_id) if given is None else self._source.adopt(trial_id, given)
+            new = self._new(trial_id, recorded_params)
             if new is not None:
                 return self._suggest(trial_id, move, trial_id, new.params)
             if not self._source.done and (self._running or not self._starved()):
@@ -168,30 +209,42 @@ class MultiFidelity:
 
 
 def budgets(name: str, least: Any, most: Any, factor: Any, num_trials: Any) -> list[float]:
-    """The budgets from about `least` to `most`, each `factor` times the one before; integers if both ends are.
+    """Geometric budgets from about `least` to `most`, with the ratio `factor`; integers if both ends are.
 
     Raises:
-        InvalidArguments: with all that is wrong with the options.
+        InvalidArguments: an option is invalid; the message lists all problems.
     """
-    problems = whole_number("reduction_factor", factor, 2)
+    problems = _budget_problems(least, most, factor)
     problems += [] if num_trials is None else whole_number("num_trials", num_trials, 1)
-    ends = {"min_budget": least, "max_budget": most}
-    wrong = [f"{end} must be a number above 0, given {value!r}" for end, value in ends.items() if not _positive(value)]
-    if not wrong and least > most:
-        wrong = [f"min_budget must not be larger than max_budget, given {least!r} and {most!r}"]
-    if problems or wrong:
-        raise InvalidArguments(name, problems + wrong)
+    if problems:
+        raise InvalidArguments(name, problems)
     steps = math.floor(math.log(most / least) / math.log(factor) + 1e-9)
     whole = isinstance(least, numbers.Integral) and isinstance(most, numbers.Integral)
     exact = [float(most) / factor**step for step in range(steps, -1, -1)]
     return [int(value + 0.5) for value in exact] if whole else exact
 
 
+def _budget_problems(least: Any, most: Any, factor: Any) -> list[str]:
+    problems = whole_number("reduction_factor", plain(factor), 2)
+    ends = {"min_budget": least, "max_budget": most}
+    wrong = [f"{end} must be a number above 0, given {value!r}" for end, value in ends.items() if not _positive(value)]
+    if not wrong and least > most:
+        wrong = [f"min_budget must not be larger than max_budget, given {least!r} and {most!r}"]
+    return problems + wrong
+
+
+def sampler_problems(sampler: Any) -> list[str]:
+    """Problems with the algorithm that new configurations come from."""
+    problems = option_problems(sampler, None, {})
+    if not problems and passes_budget(sampler):
+        problems.append(f"sampler={sampler!r} gives budgets itself; choose another one")
+    return problems
+
+
 def _positive(value: Any) -> bool:
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value > 0
+    return is_number(value) and math.isfinite(value) and value > 0
 
 
 def pairs(rungs: list[Rung]) -> list[tuple[Rung, Rung]]:
-    """Each rung but the highest with the one above it."""
+    """Pairs of each rung and the next higher one."""
     return list(itertools.pairwise(rungs))

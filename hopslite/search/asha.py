@@ -1,4 +1,4 @@
-"""Successive halving that need not wait: the best of every rung go on, as far as is known by then.
+"""Asynchronous successive halving: the best trials of a rung are promoted without waiting for the others.
 
 The algorithm is ASHA (Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht and Talwalkar, "A System for Massively
 Parallel Hyperparameter Tuning", MLSys 2020, algorithm 2).
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._trial import Direction, Result
+from ..core.plain_values import plain
+from ..core.types import Direction, Result
 from ..space import Space
 from ._multi_fidelity import Entry, Move, MultiFidelity, Rung, budgets, pairs
 
@@ -18,19 +19,19 @@ NAME = "asha"
 
 
 class Asha(MultiFidelity):
-    """Starts `num_trials` configurations with the lowest budget; the best go on to `reduction_factor` times as much.
+    """Start `num_trials` configurations with the lowest budget; promote the best to `reduction_factor` times as much.
 
-    Whoever asks gets the best trial of the highest rung that is in the best 1/`reduction_factor` of those that ended
-    there, and where there is none, a new configuration. A promoted trial continues the one that it was promoted from.
-    One that failed, or has no metric, is never promoted.
+    From the highest rung down, `ask` looks for a trial among the best 1/`reduction_factor` of those that ended on the
+    rung, and promotes it. If there is none, it suggests a new configuration. A promoted trial continues the one that it
+    was promoted from. A trial that failed or has no metric is never promoted.
 
-    A rung may get more trials than 1/`reduction_factor` of the one below, because what is best changes while results
-    come in: `total` is a bound that shrinks. Where the last configurations are too few for the rule to fill a rung, the
-    best trial of the rung below goes on, so that one configuration gets the whole `max_budget`.
+    A rung may get more trials than 1/`reduction_factor` of the one below, because the order changes when new results
+    arrive: `total` is an upper bound that decreases. If the last configurations are too few to fill a rung by this
+    rule, the best trial of the rung below is promoted, so that one configuration gets the whole `max_budget`.
 
-    With `num_trials=None` there are as many configurations as the rule needs for one to reach `max_budget`. The budgets
-    are `max_budget`, 1/`reduction_factor` of it, and so on, down to `min_budget` or above it; rounded if both are
-    integers. A `sampler` is told of a configuration's first result.
+    With `num_trials=None` there are as many configurations as are needed for one of them to reach `max_budget`. The
+    budgets are `max_budget`, 1/`reduction_factor` of it, and so on, down to `min_budget` or above it; rounded if both
+    are integers. The `sampler` receives the first result of each configuration.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Asha(MultiFidelity):
         reduction_factor: int = 3,
         sampler: Any = "random",
     ) -> None:
+        num_trials, seed, reduction_factor = map(plain, (num_trials, seed, reduction_factor))
         levels = budgets(NAME, min_budget, max_budget, reduction_factor, num_trials)
         configurations = num_trials or reduction_factor ** (len(levels) - 1)
         super().__init__(NAME, space, sampler, direction=direction, seed=seed, configurations=configurations)
@@ -66,7 +68,7 @@ class Asha(MultiFidelity):
         return total
 
     def _first(self) -> int:
-        """How many configurations there will be at most."""
+        """Largest number of configurations."""
         started = self._rungs[0].opened
         return started if self._source.done else min(self._configurations, max(started, self._source.total))
 
@@ -80,7 +82,7 @@ class Asha(MultiFidelity):
         return None if self._running else self._last()
 
     def _last(self) -> Move | None:
-        """The best of the highest rung that has any, into the empty one above."""
+        """Promotion of the best of the highest rung with results into the empty rung above."""
         for below, rung in pairs(self._rungs):
             if not rung.opened:
                 parent = below.promotable(1)

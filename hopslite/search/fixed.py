@@ -1,18 +1,18 @@
-"""The combinations that the caller lists, in their order."""
+"""Fixed list of combinations, in the caller's order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._trial import Direction
-from ._common import InOrder
+from ..core.types import Direction
+from ._base import SequentialSearch
 
 __all__ = ["Fixed"]
 
 
-class Fixed(InOrder):
-    """A list of combinations; `direction` and `seed` change nothing."""
+class Fixed(SequentialSearch):
+    """Suggest the combinations of a list; `direction` and `seed` are ignored."""
 
     def __init__(
         self, combinations: Sequence[Mapping[str, Any]], *, direction: Direction = Direction.MAX, seed: int = 0

@@ -1,7 +1,7 @@
-"""Successive halving with several compromises between many configurations and long training.
+"""Hyperband: successive halving in brackets, from many configurations to long training.
 
 The brackets are those of Hyperband (Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar, "Hyperband: A Novel Bandit-Based
-Approach to Hyperparameter Optimization", JMLR 18(185), 2018, algorithm 1). They run side by side.
+Approach to Hyperparameter Optimization", JMLR 18(185), 2018, algorithm 1). Brackets run at the same time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from .._trial import Direction, Result
+from ..core.plain_values import plain
+from ..core.types import Direction, Result
 from ..space import Space
 from ._multi_fidelity import Entry, Move, MultiFidelity, Rung, budgets, pairs
 
@@ -23,14 +24,14 @@ NAME = "hyperband"
 class Hyperband(MultiFidelity):
     """Brackets of successive halving, from many configurations with a small budget to few with the whole `max_budget`.
 
-    In a bracket each rung's best go on to `reduction_factor` times the budget once it is certain that they are among
-    the best; a promoted trial continues the one that it was promoted from. Where a bracket has to wait for results the
-    next one is begun, so that no slot is idle. A trial that failed, or has no metric, is never promoted.
+    In a bracket, trials of a rung are promoted to `reduction_factor` times the budget as soon as it is certain that
+    they are among the best. A promoted trial continues the one that it was promoted from. While a bracket waits for
+    results, the next one is started, so that no slot is idle. A trial that failed or has no metric is never promoted.
 
     `num_trials` is the number of configurations: None for all brackets once, more for further rounds of them; the last
     bracket may be smaller than the others. The budgets are `max_budget`, 1/`reduction_factor` of it, and so on, down to
-    `min_budget` or above it; rounded if both are integers. A `sampler` is told of a configuration's last result, when
-    it has left its bracket.
+    `min_budget` or above it; rounded if both are integers. The `sampler` receives the last result of a
+    configuration when the configuration has left its bracket.
     """
 
     def __init__(
@@ -45,13 +46,14 @@ class Hyperband(MultiFidelity):
         reduction_factor: int = 3,
         sampler: Any = "random",
     ) -> None:
+        num_trials, seed, reduction_factor = map(plain, (num_trials, seed, reduction_factor))
         self._levels = budgets(NAME, min_budget, max_budget, reduction_factor, num_trials)
         self._factor = reduction_factor
         configurations = num_trials or sum(self._size(skipped) for skipped in range(len(self._levels)))
         super().__init__(NAME, space, sampler, direction=direction, seed=seed, configurations=configurations)
         self._brackets = list(self._plan(self._configurations))
         self._homes = {rung: bracket for bracket in self._brackets for rung in bracket.rungs}
-        self._known: dict[str, Result] = {}  # the last result of every configuration that may still go on
+        self._known: dict[str, Result] = {}  # the last result of each configuration that may still be promoted
 
     @property
     def total(self) -> int:
@@ -77,7 +79,7 @@ class Hyperband(MultiFidelity):
         return next((move for move in moves if move is not None), None)
 
     def _starved(self) -> bool:
-        """Let the first bracket that waits for configurations go on with those that it has."""
+        """Let the first bracket that waits for configurations continue with those that it has."""
         for bracket in self._brackets:
             if 0 < bracket.rungs[0].opened < bracket.size:
                 bracket.size = bracket.rungs[0].opened
@@ -95,7 +97,7 @@ class Hyperband(MultiFidelity):
 
 
 class _Bracket:
-    """Rungs of successive halving, and how many trials each of them gets."""
+    """Rungs of successive halving, with the number of trials on each."""
 
     def __init__(self, levels: list[float], size: int, factor: int) -> None:
         self.rungs = [Rung(level) for level in levels]
@@ -103,7 +105,7 @@ class _Bracket:
         self._factor = factor
 
     def entries(self, started: bool) -> list[int]:
-        """The trials of each rung, at most; `started`: there are no new configurations any more."""
+        """The trials of each rung, at most; `started` means that there are no further new configurations."""
         count = start = self.rungs[0].opened if started else self.size
         counts = [count]
         for place, (below, rung) in enumerate(pairs(self.rungs), start=1):
@@ -116,13 +118,13 @@ class _Bracket:
         counts = self.entries(started)
         for place, (below, rung) in reversed(list(enumerate(pairs(self.rungs)))):
             to_come = counts[place] - below.ended
-            parent = below.promotable(counts[place + 1] - to_come)  # even if those to come are all better
+            parent = below.promotable(counts[place + 1] - to_come)  # even if all further trials are better
             if parent is not None:
                 return Move(rung, parent, below)
         return Move(self.rungs[0]) if self.rungs[0].opened < counts[0] else None
 
     def losers(self, started: bool) -> list[str]:
-        """The configurations of trials that are not among those that go on."""
+        """The configurations of trials that will not be promoted."""
         counts = self.entries(started)[1:]
         return [
             entry.origin

@@ -1,59 +1,73 @@
-"""When to give up on a trial: stoppers, one file each, without Spark, threads or IO.
+"""Early stopping: stoppers, one file each, without Spark, threads or IO.
 
-A stopper is told what trials report and says which of them are to end early. It decides from what it was told and from
-nothing else, so that replaying a journal restores it.
+A stopper receives the reports of trials and decides which of them end early. Its decisions depend only on these, so
+that replaying a journal restores its state.
 """
 
 from __future__ import annotations
 
-import difflib
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from .. import _plugins
-from .._trial import Direction, Result
+from ..core import plugins
+from ..core.suggestions import did_you_mean
+from ..core.types import Direction, Result
 from ..errors import InvalidArguments, UnknownPlugin
+from ._optuna_pruner import OptunaPruner, is_pruner
 from .asha import Asha
 from .median import Median
 from .patience import Patience
 from .threshold import Threshold
 
-__all__ = ["Asha", "Median", "Patience", "Stopper", "Threshold", "make"]
+__all__ = ["Asha", "Median", "OptunaPruner", "Patience", "Pruner", "Stopper", "StopperName", "Threshold", "make"]
+
+StopperName = Literal["asha", "median", "patience", "threshold"]
+"""The stoppers that hopslite has, by name."""
 
 METHODS = ("begin", "started", "report", "ended")
 
 
 class Stopper(Protocol):
-    """A rule for ending trials early. All calls come from one thread; one object serves one run at a time.
+    """Interface of rules for early stopping. All calls come from one thread; one object serves one run at a time.
 
     NaN is a value worse than all others.
     """
 
     def begin(self, direction: Direction) -> None:
-        """A run begins: whatever was known is forgotten. Comes first, once for each run."""
+        """Reset all state at the beginning of a run. Called first, once for each run."""
 
     def started(self, trial_id: str) -> None:
-        """An attempt at a trial begins; what an earlier attempt has reported counts no more."""
+        """Begin an attempt at a trial; reports of an earlier attempt are discarded."""
 
     def report(self, trial_id: str, step: float, value: float) -> str | None:
-        """A running trial has reported `value`, which may be NaN or infinite; steps grow from report to report.
+        """Process a report of a running trial; `value` may be NaN or infinite, steps increase.
 
         Returns:
-            Why the trial is to end, or None: it goes on. True and False are taken as well, for no reason and for None.
+            The reason to end the trial, or None to let it continue. True (end without a reason) and False (continue)
+            are accepted, too.
         """
 
     def ended(self, result: Result) -> None:
-        """A trial is FINISHED, STOPPED, FAILED or KILLED."""
+        """Process the end of a trial: FINISHED, STOPPED, FAILED or KILLED."""
+
+
+class Pruner(Protocol):
+    """A pruner object of Optuna's, for type checkers."""
+
+    def prune(self, study: Any, trial: Any) -> bool:
+        """See `optuna.pruners.BasePruner`."""
 
 
 def make(stopper: Any) -> Stopper:
-    """The stopper that is meant by a name, by a class, or by an object, which is returned as it is.
+    """Create a stopper from a name, a class or an Optuna pruner; another object is returned unchanged.
 
     >>> make("median")
     Median(interval=1, min_trials=5, warmup_steps=0)
 
     Raises:
-        InvalidArguments: there is none of that name, or this is no stopper.
+        InvalidArguments: no stopper has this name, or the object is not a stopper.
     """
+    if is_pruner(stopper):
+        return OptunaPruner(stopper)
     if isinstance(stopper, str):
         stopper = _named(stopper)
     if isinstance(stopper, type):
@@ -61,11 +75,11 @@ def make(stopper: Any) -> Stopper:
             stopper = stopper()
         except TypeError as error:
             raise InvalidArguments(
-                "stopper", [f"{stopper.__name__}() cannot be made without arguments ({error}); give an object"]
+                "stopper", [f"{stopper.__name__}() cannot be created without arguments ({error}); give an object"]
             ) from error
     missing = [name for name in METHODS if not callable(getattr(stopper, name, None))]
     if missing:
-        known = ", ".join(map(repr, _plugins.names("stop")))
+        known = ", ".join(map(repr, plugins.names("stop")))
         raise InvalidArguments(
             "stopper",
             [
@@ -79,9 +93,8 @@ def make(stopper: Any) -> Stopper:
 
 def _named(name: str) -> Any:
     try:
-        return _plugins.load("stop", name.strip().lower())
+        return plugins.load("stop", name.strip().lower())
     except UnknownPlugin:
-        known = _plugins.names("stop")
-        near = difflib.get_close_matches(name.strip().lower(), known, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        known = plugins.names("stop")
+        hint = did_you_mean(name.strip().lower(), known, start=" Did you mean")
         raise InvalidArguments("stopper", [f"no stopper named {name!r}; known: {', '.join(known)}.{hint}"]) from None

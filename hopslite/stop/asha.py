@@ -1,35 +1,39 @@
-"""Successive halving without waiting: at each rung only the best share of the trials that came to it goes on."""
+"""Asynchronous successive halving: at each rung only the best fraction of the trials so far continues."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
 
-from .._trial import Direction, Result
+from ..core.plain_values import plain
+from ..core.types import Direction, Result
 from ..errors import InvalidArguments
-from ._common import Described, not_a_count, not_a_number, score
+from ._base import Described, not_a_count, not_a_number, score
 
 __all__ = ["Asha"]
 
 
 class Asha(Described):
     """Asynchronous successive halving that ends trials (Li et al., A System for Massively Parallel Hyperparameter
-    Tuning, MLSys 2020, section 3), the variant in which a trial that goes on just trains on.
+    Tuning, MLSys 2020, section 3), the variant in which a promoted trial simply continues to train.
 
     The rungs are at the steps `min_steps`, `min_steps * reduction_factor`, `min_steps * reduction_factor**2`, … A
-    trial's first report at or beyond a rung is compared with all that came to the rung before: the trial ends unless
-    it is among the best `1 / reduction_factor` of them, at least the best; ties go on. A report that passes several
-    rungs at once counts at the last of them: at the others it would be compared with values from far earlier steps.
+    trial's first report at or beyond a rung is compared with all values of the rung so far: the trial ends unless it
+    is among the best `1 / reduction_factor` of them. The best value always continues, and so do ties. A report that
+    passes several rungs at once counts only at the last one: at the others it would be compared with values from much
+    earlier steps.
 
     Args:
-        min_steps: the first rung, such as the epoch at which a first judgement is fair.
-        reduction_factor: at each rung one trial of so many goes on.
-        max_steps: how many steps a whole trial has. No rung is at or beyond it, where ending a trial saves nothing.
+        min_steps: the first rung, for example the first epoch after which trials can be compared fairly.
+        reduction_factor: at each rung, one trial of this many continues.
+        max_steps: the number of steps of a complete trial. There are no rungs at or beyond it, because ending a trial
+            there would save nothing.
     """
 
     OPTIONS = ("min_steps", "reduction_factor", "max_steps")
 
     def __init__(self, *, min_steps: float = 1, reduction_factor: int = 3, max_steps: float | None = None) -> None:
+        min_steps, reduction_factor, max_steps = map(plain, (min_steps, reduction_factor, max_steps))
         problems = not_a_number("min_steps", min_steps, 0, open_end=True)
         problems += not_a_count("reduction_factor", reduction_factor, 2)
         if max_steps is not None:
@@ -44,7 +48,7 @@ class Asha(Described):
 
     def begin(self, direction: Direction) -> None:
         self._direction = direction
-        self._rungs: dict[int, list[float]] = {}  # the scores that came to each, in order
+        self._rungs: dict[int, list[float]] = {}  # the sorted scores at each rung
         self._joined: dict[str, list[tuple[int, float]]] = {}  # the rungs of each trial, with its scores there
 
     def started(self, trial_id: str) -> None:
@@ -67,7 +71,7 @@ class Asha(Described):
         return f"its value at step {step:g}, {value:g}, is not among the best {kept} of {len(scores)} at this rung"
 
     def ended(self, result: Result) -> None:
-        """Whatever became of a trial, its values stay in the rungs that it came to."""
+        """No operation: the values of an ended trial stay in its rungs."""
 
     def _highest(self, step: float, joined: int) -> int | None:
         """The highest rung at or below a step; None when it is not above the one that was joined last."""

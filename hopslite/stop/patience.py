@@ -1,30 +1,32 @@
-"""Patience: a trial ends that has not become better for a while."""
+"""Patience: stop trials that have not improved for a number of reports."""
 
 from __future__ import annotations
 
 import math
 
-from .._trial import Direction, Result
+from ..core.plain_values import plain
+from ..core.types import Direction, Result
 from ..errors import InvalidArguments
-from ._common import WORST, Described, not_a_count, not_a_number, score
+from ._base import WORST, Described, not_a_count, not_a_number, score
 
 __all__ = ["Patience"]
 
 
 class Patience(Described):
-    """Ends a trial whose last `reports` reports were no better than its best one before.
+    """Stop a trial whose last `reports` reports were no better than its best one before.
 
-    Other trials do not matter: also the best of all ends when it does not become better any more.
+    Other trials do not matter: even the best trial ends when it no longer improves.
 
     Args:
-        reports: how many reports in a row may bring nothing better.
-        min_delta: by how much a value must be better to count; smaller changes add up, since the best value moves only
-            when one counts.
+        reports: number of reports in a row without an improvement, after which the trial ends.
+        min_delta: the smallest difference that counts as an improvement. Smaller differences add up, because each value
+            is compared with the last one that counted.
     """
 
     OPTIONS = ("reports", "min_delta")
 
     def __init__(self, *, reports: int = 5, min_delta: float = 0.0) -> None:
+        reports, min_delta = plain(reports), plain(min_delta)
         problems = not_a_count("reports", reports, 1) + not_a_number("min_delta", min_delta, 0)
         if problems:
             raise InvalidArguments("stopper patience", problems)

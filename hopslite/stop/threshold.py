@@ -1,25 +1,26 @@
-"""Bounds: a trial ends whose value is where no good trial would be."""
+"""Stop trials whose metric crosses a fixed bound."""
 
 from __future__ import annotations
 
 import math
 
-from .._trial import Direction, Result
+from ..core.plain_values import plain
+from ..core.types import Direction, Result
 from ..errors import InvalidArguments
-from ._common import Described, not_a_number
+from ._base import Described, not_a_number
 
 __all__ = ["Threshold"]
 
 
 class Threshold(Described):
-    """Ends a trial that reports a value below `lower`, above `upper`, or NaN.
+    """Stop a trial that reports a value below `lower`, above `upper`, or NaN.
 
-    The bounds are of the value itself, whatever the direction: a loss that explodes is above `upper`, an accuracy that
-    does not get off the ground is below `lower`. Infinite values lie beyond every bound. Without bounds, only NaN ends
-    a trial.
+    The bounds apply to the value itself, independent of the direction: a loss that diverges is above `upper`, an
+    accuracy that does not increase is below `lower`. Infinite values are beyond every bound. Without bounds, only NaN
+    ends a trial.
 
     Args:
-        lower: the least value allowed.
+        lower: the smallest value allowed.
         upper: the largest value allowed.
         nan: whether NaN ends a trial.
         warmup_steps: no trial is ended before this step.
@@ -30,6 +31,7 @@ class Threshold(Described):
     def __init__(
         self, *, lower: float | None = None, upper: float | None = None, nan: bool = True, warmup_steps: float = 0
     ) -> None:
+        lower, upper, nan, warmup_steps = map(plain, (lower, upper, nan, warmup_steps))
         problems = not_a_number("lower", lower) if lower is not None else []
         problems += not_a_number("upper", upper) if upper is not None else []
         if not problems and lower is not None and upper is not None and lower > upper:
@@ -44,10 +46,10 @@ class Threshold(Described):
         self._lower, self._upper, self._nan, self._warmup_steps = lower, upper, nan, warmup_steps
 
     def begin(self, direction: Direction) -> None:
-        """Every value is judged by itself."""
+        """No operation: each value is compared by itself."""
 
     def started(self, trial_id: str) -> None:
-        """There is nothing to forget."""
+        """No operation: there is no state."""
 
     def report(self, trial_id: str, step: float, value: float) -> str | None:
         if step < self._warmup_steps:
@@ -61,4 +63,4 @@ class Threshold(Described):
         return None
 
     def ended(self, result: Result) -> None:
-        """There is nothing to learn."""
+        """No operation: there is no state."""

@@ -1,24 +1,33 @@
-"""Who else is told of a run: views of its journal, made in a process of their own.
+"""Trackers: views of a run's journal in MLflow and TensorBoard.
 
-A tracker never slows the trials or the driver: `start` makes a process that follows the journal, and when it cannot
-deliver (a server is down) `python -m hopslite.track RUN_DIRECTORY` delivers later what the journal holds.
+`deliver` follows a journal, in threads of a process that is not the driver; when it cannot deliver (a server is down)
+`python -m hopslite.track RUN_DIRECTORY` delivers later what the journal holds.
 """
 
-from ._mlflow_client import alone_with_new_database
-from ._process import Handle, boot, environment, start
-from ._registry import register_model
-from ._server import TensorBoardServer
-from ._tracker import Context, Tracker, Unavailable
+from ._base import Context, Tracker, Unavailable, command
+from ._interpreter import boot, environment, own_stdout
+from ._mlflow_client import prepare_environment
+from ._mlflow_database import lock_new_database
+from ._mlflow_registry_process import register_model
+from ._mlflow_view import PREPARED_VIEW
+from ._run_delivery import Tell, deliver
+from ._tensorboard_import import disable_tensorflow
+from ._tensorboard_server import TensorBoardServer
 
 __all__ = [
     "Context",
-    "Handle",
+    "PREPARED_VIEW",
+    "Tell",
     "TensorBoardServer",
     "Tracker",
     "Unavailable",
-    "alone_with_new_database",
     "boot",
+    "command",
+    "deliver",
+    "disable_tensorflow",
     "environment",
+    "lock_new_database",
+    "own_stdout",
+    "prepare_environment",
     "register_model",
-    "start",
 ]

@@ -1,37 +1,37 @@
-"""Calls of an MLflow server: what is written, within its limits, and which failures may pass."""
+"""Client of an MLflow server: requests within its limits, and errors sorted into temporary and permanent."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import logging
 import os
-import posixpath
 import re
 import tempfile
-import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..core import extras
+from ..core.redaction import without_credentials
 from ..errors import HopsliteError
-from ..store import RunDir
-from ..store.filesystems import without_credentials
-from ._tracker import Unavailable, compact, redact
+from ..storage.run_directory import RunDir
+from ._base import Unavailable, compact, redact
+from ._mlflow_database import is_database, new_database
+from ._mlflow_keys import image_key_of, with_keys
+from ._mlflow_keys import keys_of as _keys
+from ._mlflow_view import VIEW_TAG, is_replaceable
 
 __all__ = [
     "BEST",
     "Connection",
-    "Known",
+    "MlflowRun",
     "Rejected",
     "Write",
-    "alone_with_new_database",
     "prepare_environment",
     "target_uri",
 ]
 
-KEY_LENGTH = 250
 PARAM_LENGTH = 6000
 TAG_LENGTH = 5000  # some servers' limit; others allow more
 PARAMS_PER_CALL = 100
@@ -43,7 +43,7 @@ REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST",
 
 
 def prepare_environment() -> None:
-    """Quick failures and a quiet MLflow, in this process only; what the user has set stays."""
+    """Configure MLflow in this process for short timeouts and no output; variables set by the user are kept."""
     defaults = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -59,7 +59,7 @@ def prepare_environment() -> None:
 
 
 class Rejected(HopsliteError):
-    """MLflow answered and refused; asking again would not help. `kind` is its error code."""
+    """Raised for requests that MLflow refused, which a retry would not help. `kind` is its error code."""
 
     def __init__(self, message: str, kind: str) -> None:
         super().__init__(message)
@@ -67,8 +67,8 @@ class Rejected(HopsliteError):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Known:
-    """A run that MLflow has: its id there, its status and the state that we gave it."""
+class MlflowRun:
+    """Run in MLflow: its id, status, and the state that we recorded."""
 
     id: str
     status: str = "RUNNING"
@@ -77,17 +77,17 @@ class Known:
 
 @dataclasses.dataclass(slots=True)
 class Write:
-    """What is to be written to one run. Metrics: name, value, seconds since the epoch, step."""
+    """Pending writes to one run. Metrics: name, value, seconds since the epoch, step."""
 
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
     tags: dict[str, Any] = dataclasses.field(default_factory=dict)
     metrics: list[tuple[str, float, float, int]] = dataclasses.field(default_factory=list)
 
 
-def target_uri(run: RunDir, given: str | None) -> str | None:
-    """Where a run is tracked: what is given, else what an earlier delivery used, else SQLite in a local project."""
-    if given:
-        return given
+def target_uri(run: RunDir, uri: str | None) -> str | None:
+    """Tracking URI of a run: the configured one, else that of an earlier delivery, else SQLite in a local project."""
+    if uri:
+        return uri
     with contextlib.suppress(OSError, ValueError):
         earlier = run.read_json("mlflow.json").get("tracking_uri")
         if earlier:
@@ -100,11 +100,14 @@ def _project(run: RunDir) -> Path:
 
 
 class Connection:
-    """One experiment on one MLflow server. Methods raise `Unavailable` or `Rejected`, nothing else of MLflow's."""
+    """Experiment on an MLflow server. Methods raise `Unavailable` or `Rejected`, no other error of MLflow's."""
 
     def __init__(self, uri: str, run: RunDir, experiment: str) -> None:
+        extras.require("mlflow", "tracking to MLflow")
         self._uri = uri
-        with self._translated(), alone_with_new_database(uri):
+        self._view: str | None = None  # of the experiment
+        self._artifacts: dict[str, str] = {}  # URIs of local artifacts of runs made here, until their end
+        with self._translated(), new_database(uri):
             from mlflow import MlflowClient
 
             self._client = MlflowClient(tracking_uri=uri)
@@ -113,21 +116,29 @@ class Connection:
     def _experiment(self, name: str, location: str | None) -> str:
         from mlflow.exceptions import MlflowException
 
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
             try:
                 return str(self._client.create_experiment(name, artifact_location=location, tags=TRAINING))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            found = self._client.get_experiment_by_name(name)  # another run was quicker
-        if found.lifecycle_stage == "deleted":
-            self._client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
+            experiment = self._client.get_experiment_by_name(name)  # another run created it meanwhile
+        if experiment.lifecycle_stage == "deleted":
+            self._client.restore_experiment(experiment.experiment_id)
+        self._view = experiment.tags.get(VIEW_TAG)
+        return str(experiment.experiment_id)
 
-    def find(self, run_id: str) -> dict[str | None, Known]:
-        """The runs that MLflow has for a run of ours, by trial id; the parent under None."""
-        found: dict[str | None, Known] = {}
+    def offer_view(self, view: str) -> None:
+        """Prepare the view of the experiment, unless it has one of a later run, or of a user."""
+        if is_replaceable(self._view, view):
+            with self._translated():
+                self._client.set_experiment_tag(self.experiment_id, VIEW_TAG, view)
+            self._view = view
+
+    def find(self, run_id: str) -> dict[str | None, MlflowRun]:
+        """MLflow's runs for a run of ours, by trial id; the parent under None."""
+        known_runs: dict[str | None, MlflowRun] = {}
         token = None
         while True:
             with self._translated():
@@ -139,29 +150,46 @@ class Connection:
                 )
             for run in page:
                 tags = run.data.tags
-                known = Known(run.info.run_id, run.info.status, tags.get("hopslite.state"))
-                found.setdefault(tags.get("hopslite.trial_id"), known)
+                known = MlflowRun(run.info.run_id, run.info.status, tags.get("hopslite.state"))
+                known_runs.setdefault(tags.get("hopslite.trial_id"), known)
             token = page.token
             if not token:
-                return found
+                return known_runs
 
-    def create(self, name: str, started: float, tags: dict[str, str]) -> Known:
-        with self._translated():
-            run = self._client.create_run(
-                self.experiment_id, start_time=_milliseconds(started), tags=tags, run_name=name
-            )
-        return Known(run.info.run_id)
+    def create(self, name: str, started: float, tags: dict[str, str], more: Write | None = None) -> MlflowRun:
+        """Create a run.
 
-    def log(self, run_id: str, write: Write) -> None:
-        """Write params, tags and metrics; writing the same again changes nothing.
+        Args:
+            tags: those by which it is found again.
+            more: other tags are taken from here, as far as MLflow accepts them; they cost a call less than with `log`.
+        """
+        others = _tags(more.tags) if more is not None else {}
+        try:
+            with self._translated():
+                run = self._client.create_run(self.experiment_id, _milliseconds(started), {**others, **tags}, name)
+        except Rejected:
+            if not others:
+                raise
+            return self.create(name, started, tags)
+        if more is not None:
+            more.tags = {}
+        place = run.info.artifact_uri
+        if is_database(self._uri) and place.startswith("file:"):
+            self._artifacts[run.info.run_id] = place
+        return MlflowRun(run.info.run_id)
+
+    def log(self, run_id: str, write: Write, without: Sequence[str] = ()) -> None:
+        """Write params, tags and metrics, and remove the tags `without`; idempotent.
 
         Raises:
             Rejected: some of it was; what could be written has been.
         """
         from mlflow.entities import Metric, Param, RunTag
 
-        params = [Param(key, _cut(compact(v), PARAM_LENGTH)) for key, v in _keyed(write.params).items()]
-        tags = [RunTag(key, _cut(compact(v), TAG_LENGTH)) for key, v in _keyed(write.tags).items()]
+        params = [Param(key, _cut(compact(v), PARAM_LENGTH)) for key, v in with_keys(write.params).items()]
+        of_tags = _keys([*write.tags, *without])
+        tags = [RunTag(of_tags[name], _cut(compact(v), TAG_LENGTH)) for name, v in write.tags.items()]
+        self._delete_tags(run_id, {of_tags[name] for name in without})
         keys = _keys(name for name, *_ in write.metrics)
         metrics = [Metric(keys[name], value, _milliseconds(t), step) for name, value, t, step in write.metrics]
         refusal: Rejected | None = None
@@ -182,30 +210,46 @@ class Connection:
         if refusal is not None:
             raise refusal
 
+    def _delete_tags(self, run_id: str, keys: Collection[str]) -> None:
+        with self._translated():
+            for tag in self._client.get_run(run_id).data.tags if keys else ():
+                if tag in keys:
+                    self._client.delete_tag(run_id, tag)
+
     def _log_batch(self, run_id: str, batch: dict[str, list[Any]]) -> None:
         with self._translated():
             self._client.log_batch(run_id, **batch)
 
     def upload(self, run_id: str, folder: RunDir, names: Iterable[str]) -> None:
-        """Store files of a trial's directory as artifacts, in one call; those that are missing or empty are not."""
+        """Upload files of a trial's directory as artifacts, in one call; missing and empty ones are skipped."""
         with tempfile.TemporaryDirectory(prefix="hopslite-") as stage:
             for name in dict.fromkeys(names):
                 _stage(folder, name, stage)
             if os.listdir(stage):
                 with self._translated("artifacts could not be stored"):
-                    self._client.log_artifacts(run_id, stage)
+                    self._store(run_id, stage)
+
+    def _store(self, run_id: str, stage: str) -> None:
+        """Store artifacts; the client would look up the run in the database, which costs more than the files."""
+        place = self._artifacts.get(run_id)
+        if place is None:
+            self._client.log_artifacts(run_id, stage)
+            return
+        from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+        LocalArtifactRepository(place).log_artifacts(stage)
 
     def show_images(self, run_id: str, folder: RunDir, names: Iterable[str], attempt: int = 0) -> None:
-        """Log pictures so that MLflow's charts show them, beside those of other runs; what is no picture is not.
+        """Log images so that MLflow's charts show them, beside those of other runs; other files are skipped.
 
         Each attempt is a step in those charts: a trial that is run again has other pictures, and none can be replaced.
         """
         from PIL import Image
 
-        keys = {name: re.sub(r"[^a-zA-Z0-9_\-./ ]", "_", name) for name in names}
+        keys = {name: image_key_of(name) for name in names}
         with self._translated("artifacts could not be listed"):
             there = {entry.path for entry in self._client.list_artifacts(run_id, "images")} if keys else set()
-        shown = {path.removeprefix("images/").partition("+timestamp")[0] for path in there}  # by one that broke off
+        shown = {path.removeprefix("images/").partition("+timestamp")[0] for path in there}  # earlier
         with tempfile.TemporaryDirectory(prefix="hopslite-") as stage:
             for name, key in keys.items():
                 if f"{key.replace('/', '~')}+step+{attempt}" in shown:
@@ -222,7 +266,7 @@ class Connection:
                     self._client.log_image(run_id, image, key=key, step=attempt, synchronous=True)
 
     def reopen(self, run_id: str) -> None:
-        """Let a run that had ended go on, without what its end had said."""
+        """Reopen a run that had ended, and remove what its end had recorded."""
         with self._translated():
             for tag in self._client.get_run(run_id).data.tags:
                 if tag in OF_AN_END or tag.startswith(BEST):
@@ -230,16 +274,17 @@ class Connection:
             self._client.update_run(run_id, status="RUNNING")  # last: what breaks off before it is done again
 
     def terminate(self, run_id: str, status: str, ended: float) -> None:
+        self._artifacts.pop(run_id, None)
         with self._translated():
             self._client.set_terminated(run_id, status, end_time=_milliseconds(ended))
 
-    def _translated(self, what: str = "") -> contextlib.AbstractContextManager[None]:
-        return translated(self._uri, what)
+    def _translated(self, subject: str = "") -> contextlib.AbstractContextManager[None]:
+        return translated(self._uri, subject)
 
 
 @contextlib.contextmanager
-def translated(uri: str, what: str = "") -> Iterator[None]:
-    """MLflow's and its artifact stores' many exceptions as `Unavailable` or `Rejected`."""
+def translated(uri: str, subject: str = "") -> Iterator[None]:
+    """Translate the many exceptions of MLflow and its artifact stores to `Unavailable` and `Rejected`."""
     try:
         yield
     except ImportError:
@@ -247,14 +292,14 @@ def translated(uri: str, what: str = "") -> Iterator[None]:
     except Exception as error:
         code = getattr(error, "error_code", None)
         where = f"MLflow at {without_credentials(uri)}"
-        if code in REFUSALS or (code is None and what and not isinstance(error, ConnectionError)):
-            text = f"{what or f'{where} refused a value'} ({redact(str(error), uri)[:300]})"
-            raise Rejected(text, f"{what}{code or type(error).__name__}") from error
+        if code in REFUSALS or (code is None and subject and not isinstance(error, ConnectionError)):
+            text = f"{subject or f'{where} refused a value'} ({redact(str(error), uri)[:300]})"
+            raise Rejected(text, f"{subject}{code or type(error).__name__}") from error
         raise Unavailable(f"{where} cannot be reached ({_reason(error, uri)})") from error
 
 
 def _stage(folder: RunDir, name: str, stage: str) -> str | None:
-    """Where a file of a directory now is below `stage`; None when it is missing, empty or outside of the directory."""
+    """Stage a file of a directory below `stage`; None if it is missing, empty or outside the directory."""
     target = os.path.normpath(os.path.join(stage, name))
     if not target.startswith(stage + os.sep):
         return None
@@ -284,26 +329,15 @@ def _reason(error: Exception, uri: str) -> str:
 
 
 def _artifact_location(uri: str, run: RunDir, experiment: str) -> str | None:
-    """A server knows where artifacts go; a bare database would put them below the current directory."""
-    scheme = urllib.parse.urlsplit(uri).scheme.partition("+")[0]
-    if scheme not in ("sqlite", "postgresql", "mysql", "mssql") or not run.is_local:
+    """Artifact location for a bare database, which would use the current directory; a server knows its own."""
+    if not is_database(uri) or not run.is_local:
         return None
     folder = re.sub(r"[^\w.-]", "_", experiment).strip(".") or "_"
     return (_project(run) / "mlartifacts" / folder).as_uri()
 
 
-@contextlib.contextmanager
-def alone_with_new_database(uri: str) -> Iterator[None]:
-    """Two processes that make the tables of one new SQLite file at the same time would both fail."""
-    path = uri.partition(":///")[2].partition("?")[0]
-    if not uri.startswith("sqlite") or not path or path.startswith(":memory:"):
-        yield
-        return
-    lock = Path(path).with_name(f".{Path(path).name}.lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _tags(values: dict[str, Any]) -> dict[str, str]:
+    return {key: _cut(compact(value), TAG_LENGTH) for key, value in with_keys(values).items()}
 
 
 def _milliseconds(seconds: float) -> int:
@@ -312,22 +346,3 @@ def _milliseconds(seconds: float) -> int:
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _keys(names: Any) -> dict[str, str]:
-    """A valid key for each name, different ones for different names."""
-    keys: dict[str, str] = {}
-    for name in dict.fromkeys(names):
-        key = re.sub(r"[^\w./ :-]", "_", name)[:KEY_LENGTH]
-        if not key or posixpath.normpath(key) != key or key.startswith(("/", "..")) or key == ".":
-            key = re.sub(r"[/.]", "_", key) or "_"
-        taken, number, base = set(keys.values()), 2, key
-        while key in taken:
-            key, number = f"{base[: KEY_LENGTH - 8]}_{number}", number + 1
-        keys[name] = key
-    return keys
-
-
-def _keyed(values: dict[str, Any]) -> dict[str, Any]:
-    keys = _keys(values)
-    return {keys[name]: value for name, value in values.items()}

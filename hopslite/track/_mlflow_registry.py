@@ -1,4 +1,4 @@
-"""MLflow's model registry: a registered model for each name, and a version there for each version of ours."""
+"""MLflow's model registry: a registered model for each name, and a version for each version of ours."""
 
 from __future__ import annotations
 
@@ -7,40 +7,37 @@ import re
 import sys
 import tempfile
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core import extras
+from ..core.redaction import without_credentials
 from ..errors import HopsliteError
-from ..store import Project, RunDir
-from ..store.filesystems import without_credentials
-from ._mlflow_client import (
-    TAG_LENGTH,
-    _cut,
-    _keyed,
-    alone_with_new_database,
-    prepare_environment,
-    target_uri,
-    translated,
-)
-from ._tracker import compact
+from ..storage.project import Project
+from ..storage.run_directory import RunDir
+from ._base import compact
+from ._mlflow_client import TAG_LENGTH, _cut, prepare_environment, target_uri, translated
+from ._mlflow_database import has_database, new_database
+from ._mlflow_keys import with_keys
 
-__all__ = ["main", "register"]
+__all__ = ["main", "register", "stages"]
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql", "file", "")
 AWAIT_SECONDS = 10
 
 
 def main() -> int:
-    """Reads a call of `register` from standard input, and writes what came of it to standard output, both in JSON."""
-    from .__main__ import _own_stdout
+    """Read a call of `register` or `stages` from standard input and write its outcome to standard output, as JSON."""
+    from ._interpreter import own_stdout
 
     prepare_environment()
-    own = _own_stdout()
+    own = own_stdout()
     call = json.load(sys.stdin)
     try:
-        found = register(Project(call["project"]), call["record"], call["tracking_uri"])
-        answer: dict[str, Any] = {"registered": found}
+        arguments = (Project(call["project"]), call["model"], call["tracking_uri"])
+        outcome: Any = register(*arguments) if call["function"] == "register" else stages(*arguments)
+        answer: dict[str, Any] = {"outcome": outcome}
     except (HopsliteError, OSError, ImportError) as error:
         answer = {"warning": str(error)}
     own.write(json.dumps(answer))
@@ -49,7 +46,7 @@ def main() -> int:
 
 
 def register(project: Project, record: Mapping[str, Any], tracking_uri: str | None) -> dict[str, Any] | None:
-    """Make a version in MLflow's registry, or bring the one up to date that is there for this version of ours.
+    """Register a version of a model with MLflow, or update the one that is registered already.
 
     Its source is the directory of the model. Only where a server would have to read a directory of this machine is the
     model uploaded to the server.
@@ -66,10 +63,30 @@ def register(project: Project, record: Mapping[str, Any], tracking_uri: str | No
     return _Registry(uri, project).register(record, run) if uri else None
 
 
+def stages(project: Project, name: str, tracking_uri: str | None) -> dict[str, list[str]]:
+    """Aliases and stages that users have given to the versions of a model in MLflow, by our versions.
+
+    Only the configured MLflow is asked, or the project's own database. The project's records may name others; but they
+    may come from somebody else, and MLflow's client would send the user's credentials there.
+
+    Raises:
+        Unavailable, Rejected: MLflow did not answer, or refused.
+    """
+    uri = tracking_uri or _own_database(project)
+    return _Registry(uri, project).stages(name) if uri and has_database(uri) else {}
+
+
+def _own_database(project: Project) -> str | None:
+    """URI of a local project's database; None for a link, which may lead to one that is not MLflow's."""
+    path = Path(project.path("mlflow.db"))
+    return f"sqlite:///{path}" if project.is_local and not path.is_symlink() else None
+
+
 class _Registry:
     def __init__(self, uri: str, project: Project) -> None:
+        extras.require("mlflow", "the model registry")
         self._uri, self._project = uri, project
-        with translated(uri), alone_with_new_database(uri):
+        with translated(uri), new_database(uri):
             from mlflow import MlflowClient
 
             self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -82,7 +99,7 @@ class _Registry:
             earlier = self._find(name, version)
             experiment, mlflow_run = self._origin(record, run)
         folder = self._project.sub("Models", name, str(record["folder"]))
-        tags = {key: _cut(compact(value), TAG_LENGTH) for key, value in _keyed(self._tags(record)).items()}
+        tags = {key: _cut(compact(value), TAG_LENGTH) for key, value in with_keys(self._tags(record)).items()}
         source: str | None = _source(folder)
         model_id = None
         if folder.is_local and urllib.parse.urlsplit(self._uri).scheme.partition("+")[0] not in DATABASES:
@@ -118,19 +135,37 @@ class _Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def _find(self, name: str, version: int) -> Any:
-        """MLflow's version for this one of ours; the newest, where there are several."""
+    def stages(self, name: str) -> dict[str, list[str]]:
+        with translated(self._uri):
+            registered = self._client.search_registered_models(f'name="{name}"', max_results=1)
+            aliases = registered[0].aliases if registered else {}
+            stages: dict[str, list[str]] = {}
+            for version in self._versions(name):
+                ours = version.tags.get("hopslite.version")
+                own = [alias for alias, number in aliases.items() if str(number) == str(version.version)]
+                names = sorted(alias for alias in own if not re.fullmatch(r"hopslite-[0-9]+", alias))
+                stage = getattr(version, "current_stage", None)  # which MLflow keeps for its earlier users
+                names += [stage] if stage and stage != "None" else []
+                if ours and names:
+                    stages.setdefault(ours, []).extend(names)
+        return stages
+
+    def _versions(self, name: str) -> Iterator[Any]:
         token = None
-        found = []
         while True:
             page = self._client.search_model_versions(f'name="{name}"', max_results=1000, page_token=token)
-            found += [each for each in page if each.tags.get("hopslite.version") == str(version)]
+            yield from page
             token = page.token
             if not token:
-                return max(found, key=lambda each: int(each.version), default=None)
+                return
+
+    def _find(self, name: str, version: int) -> Any:
+        """MLflow's version for one of ours; the newest, if there are several."""
+        versions = [item for item in self._versions(name) if item.tags.get("hopslite.version") == str(version)]
+        return max(versions, key=lambda item: int(item.version), default=None)
 
     def _origin(self, record: Mapping[str, Any], run: RunDir) -> tuple[str | None, str | None]:
-        """MLflow's experiment and run from which the model comes: the trial's, or the parent while there is none."""
+        """MLflow's experiment and run from which a model comes: the trial's run, else the parent."""
         try:
             known = run.read_json("mlflow.json")
         except (OSError, ValueError):
@@ -140,8 +175,8 @@ class _Registry:
         experiment, trial = known.get("experiment_id"), record.get("trial_id")
         if experiment and trial:
             query = f"tags.`hopslite.run_id` = '{record['run_id']}' and tags.`hopslite.trial_id` = '{trial}'"
-            for found in self._client.search_runs([str(experiment)], query, max_results=1):
-                return str(experiment), str(found.info.run_id)
+            for mlflow_run in self._client.search_runs([str(experiment)], query, max_results=1):
+                return str(experiment), str(mlflow_run.info.run_id)
         return experiment, known.get("run_id")
 
     def _tags(self, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +186,7 @@ class _Registry:
         return tags | {f"metric.{name}": value for name, value in (record.get("metrics") or {}).items()}
 
     def _upload(self, folder: RunDir, record: Mapping[str, Any], experiment: str | None, mlflow_run: str | None) -> str:
-        """A copy of the model on the server, as one of its logged models; returns the id."""
+        """Upload a model to the server as a logged model; returns its id."""
         from mlflow.entities import LoggedModelStatus
 
         name = re.sub(r"[^\w -]", "_", f"{record['name']}-{record['version']}")
@@ -160,17 +195,17 @@ class _Registry:
                 experiment = self._experiment(str(record["name"]))
             made = self._client.create_logged_model(experiment, name=name, source_run_id=mlflow_run)
             with tempfile.TemporaryDirectory(prefix="hopslite-") as stage:
-                for each in record["files"]:
-                    link = Path(stage, each)
+                for file_name in record["files"]:
+                    link = Path(stage, file_name)
                     link.parent.mkdir(parents=True, exist_ok=True)
-                    link.symlink_to(folder.path(each))
+                    link.symlink_to(folder.path(file_name))
                 self._client.log_model_artifacts(made.model_id, stage)
             self._client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
         return str(made.model_id)
 
     def _experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
-        return str(found.experiment_id if found else self._client.create_experiment(name))
+        experiment = self._client.get_experiment_by_name(name)
+        return str(experiment.experiment_id if experiment else self._client.create_experiment(name))
 
 
 def _source(folder: RunDir) -> str:

@@ -14,12 +14,13 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import spark_session
-from observe import Lines, eventually, files_below, in_background
 
 from hopslite import experiment
 from hopslite.errors import InvalidArguments, SparkUnavailable, TrialFailed
 from hopslite.pool._gang import PROBE_SECONDS
+from tests.conftest import spark_session
+from tests.helpers.observe import Lines, eventually, executor, files_below, in_background
+from tests.helpers.stub_strategy import stub_strategy
 
 SLOTS = 3
 END_S = 30.0  # within which a run has ended after one of its members has
@@ -64,8 +65,57 @@ def alive(pid: int) -> bool:
         return False
 
 
-def mid_epoch(folder: Path, kill: bool = True) -> Callable[[], dict[str, Any]]:
-    """Trains on images; in the first attempt worker 0 is killed in the third of four epochs.
+Fit = Callable[[Callable[[int], None], Callable[[int], None]], list[float]]
+
+
+def with_tensorflow() -> Fit:
+    """Training on images, with what is called as an epoch begins and after a batch; the losses of all epochs."""
+
+    def fit(epoch_begins: Callable[[int], None], batch_ends: Callable[[int], None]) -> list[float]:
+        import tensorflow as tf
+        import tf_keras as keras
+        from sklearn.datasets import load_digits
+
+        from hopslite import experiment
+
+        images, labels = load_digits(return_X_y=True)
+        images, labels = (images[:1536] / 16).astype("float32"), labels[:1536]
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with strategy.scope():
+            model = keras.Sequential([keras.layers.Dense(10, input_shape=(64,))])
+            model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(128)
+        callbacks = [
+            keras.callbacks.BackupAndRestore(experiment.checkpoint_dir()),
+            keras.callbacks.LambdaCallback(
+                on_epoch_begin=lambda epoch, logs: epoch_begins(epoch),
+                on_batch_end=lambda batch, logs: batch_ends(batch),
+            ),
+        ]
+        losses: list[float] = model.fit(data, epochs=4, verbose=0, callbacks=callbacks).history["loss"]
+        return losses
+
+    return fit
+
+
+def with_sockets() -> Fit:
+    """The same without a framework."""
+    make = stub_strategy()
+
+    def fit(epoch_begins: Callable[[int], None], batch_ends: Callable[[int], None]) -> list[float]:
+        step = make()
+        for epoch in range(4):
+            epoch_begins(epoch)
+            for batch in range(12):
+                step()
+                batch_ends(batch)
+        return [0.0] * 4
+
+    return fit
+
+
+def mid_epoch(folder: Path, fit: Fit) -> Callable[[], dict[str, Any]]:
+    """In the first attempt worker 0 is killed in the third of four epochs.
 
     Each process keeps a file of its own in `folder`: which epochs it began, and what it started.
     """
@@ -78,10 +128,6 @@ def mid_epoch(folder: Path, kill: bool = True) -> Callable[[], dict[str, Any]]:
         import subprocess
         import time
 
-        import tensorflow as tf
-        import tf_keras as keras
-        from sklearn.datasets import load_digits
-
         from hopslite import experiment
 
         task = json.loads(os.environ["TF_CONFIG"])["task"]
@@ -90,25 +136,16 @@ def mid_epoch(folder: Path, kill: bool = True) -> Callable[[], dict[str, Any]]:
         notes = {"name": name, "pids": [os.getpid(), helper.pid], "epochs": [], "saved": experiment.checkpoint_dir()}
         killed = pathlib.Path(folder, "killed")
 
-        class Notes(keras.callbacks.Callback):  # type: ignore[misc]
-            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-                notes["epochs"].append(epoch)
-                pathlib.Path(folder, f"{name}-{os.getpid()}.json").write_text(json.dumps(notes))
+        def epoch_begins(epoch: int) -> None:
+            notes["epochs"].append(epoch)
+            pathlib.Path(folder, f"{name}-{os.getpid()}.json").write_text(json.dumps(notes))
 
-            def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-                if kill and name == "worker_0" and notes["epochs"][-1] == 2 and batch == 5 and not killed.exists():
-                    killed.write_text(str(time.time()))
-                    os.kill(os.getpid(), signal.SIGKILL)
+        def batch_ends(batch: int) -> None:
+            if name == "worker_0" and notes["epochs"][-1] == 2 and batch == 5 and not killed.exists():
+                killed.write_text(str(time.time()))
+                os.kill(os.getpid(), signal.SIGKILL)
 
-        images, labels = load_digits(return_X_y=True)
-        images, labels = (images[:1536] / 16).astype("float32"), labels[:1536]
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        with strategy.scope():
-            model = keras.Sequential([keras.layers.Dense(10, input_shape=(64,))])
-            model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(128)
-        callbacks = [keras.callbacks.BackupAndRestore(experiment.checkpoint_dir()), Notes()]
-        losses = model.fit(data, epochs=4, verbose=0, callbacks=callbacks).history["loss"]
+        losses = fit(epoch_begins, batch_ends)
         helper.kill()
         return {"loss": losses[-1], "epochs": len(losses)}
 
@@ -116,17 +153,18 @@ def mid_epoch(folder: Path, kill: bool = True) -> Callable[[], dict[str, Any]]:
 
 
 def notes_in(folder: Path, name: str = "") -> list[dict[str, Any]]:
-    """What the processes noted, in the order in which they began."""
+    """The notes of the processes, in the order in which they began."""
     found = sorted(folder.glob(f"{name}*.json"), key=lambda path: path.stat().st_mtime)
     return [json.loads(path.read_text()) for path in found]
 
 
 class TestKilledInMidEpoch:
-    """Real training of two workers, one of which is killed with SIGKILL."""
+    """Two workers, one of which is killed with SIGKILL."""
 
+    @pytest.mark.slow("frameworks")
     def test_the_run_fails_soon_and_says_why(self, cluster: Any, shared: str, tmp_path: Path) -> None:
         with pytest.raises(TrialFailed) as caught:
-            experiment.mirrored(mid_epoch(tmp_path), num_workers=2, project=shared, display=False)
+            experiment.mirrored(mid_epoch(tmp_path, with_sockets()), num_workers=2, project=shared, display=False)
         took = time.time() - float((tmp_path / "killed").read_text())
         assert took < END_S
         error, run = caught.value, run_of(caught.value)
@@ -139,10 +177,16 @@ class TestKilledInMidEpoch:
         assert [notes["epochs"] for notes in notes_in(tmp_path)] == [[0, 1, 2], [0, 1, 2]]
         assert_nothing_is_left(run, [pid for notes in notes_in(tmp_path) for pid in notes["pids"]])
 
+    @pytest.mark.slow("frameworks")
     def test_restarted_it_goes_on_from_what_was_saved(self, cluster: Any, shared: str, tmp_path: Path) -> None:
         display = Lines()
         run = experiment.mirrored(
-            mid_epoch(tmp_path), num_workers=2, on_failure="restart", max_restarts=1, project=shared, display=display
+            mid_epoch(tmp_path, with_tensorflow()),
+            num_workers=2,
+            on_failure="restart",
+            max_restarts=1,
+            project=shared,
+            display=display,
         )
         assert str(run.state) == "FINISHED"
         for name in ("chief_0", "worker_0"):
@@ -190,8 +234,18 @@ class TestMembersThatEnd:
         "executor": ("lost", ["lost"]),
     }
 
-    @pytest.mark.parametrize("who", [2, 0], ids=["worker", "chief"])
-    @pytest.mark.parametrize("way", WAYS)
+    @pytest.mark.slow("frameworks")
+    @pytest.mark.parametrize(
+        ("way", "who"),
+        [
+            *(pytest.param(way, 2, id=f"{way}-worker") for way in WAYS),
+            pytest.param("killed", 0, id="killed-chief"),
+            *(
+                pytest.param(way, 0, id=f"{way}-chief", marks=pytest.mark.slow("matrix"))
+                for way in ("raises", "exits", "segfault", "executor")
+            ),
+        ],
+    )
     def test_it_is_named(self, cluster: Any, shared: str, tmp_path: Path, way: str, who: int) -> None:
         def deed(rank: int) -> None:
             import ctypes
@@ -200,8 +254,6 @@ class TestMembersThatEnd:
             import signal
             import threading
             import time
-
-            import psutil
 
             if rank != who:
                 threading.Event().wait()
@@ -214,7 +266,7 @@ class TestMembersThatEnd:
                 os.kill(os.getpid(), signal.SIGKILL)
             if way == "segfault":
                 ctypes.string_at(0)
-            next(parent for parent in psutil.Process().parents() if "java" in parent.name()).kill()
+            executor().kill()
             threading.Event().wait()
 
         with pytest.raises(TrialFailed) as caught:
@@ -235,8 +287,9 @@ class TestMembersThatEnd:
         assert len(processes_in(tmp_path)) == SLOTS
         assert_nothing_is_left(run, processes_in(tmp_path))
 
+    @pytest.mark.slow("frameworks")
     def test_the_first_cause_is_named_not_what_follows_from_it(self, cluster: Any, shared: str, tmp_path: Path) -> None:
-        """When a member dies the others see broken connections, and may be faster to say so."""
+        """The others see broken connections when a member dies, and may report that earlier."""
 
         def deed(rank: int) -> None:
             import os
@@ -334,16 +387,15 @@ class TestRestart:
         assert len(list(tmp_path.glob("rank-1-*"))) == 3
         assert_nothing_is_left(run_of(caught.value), processes_in(tmp_path))
 
+    @pytest.mark.slow("frameworks")
     def test_after_an_executor_was_lost(self, cluster: Any, shared: str, tmp_path: Path) -> None:
         def deed(rank: int) -> float:
             import pathlib
             import threading
 
-            import psutil
-
             if len(list(pathlib.Path(tmp_path).glob(f"rank-{rank}-*"))) == 1:  # the first attempt
                 if rank == 1:
-                    next(parent for parent in psutil.Process().parents() if "java" in parent.name()).kill()
+                    executor().kill()
                 threading.Event().wait()
             return 1.5
 
@@ -469,18 +521,17 @@ class TestReturns:
 
 def test_a_member_that_never_reaches_the_strategy_is_named(cluster: Any, shared: str, tmp_path: Path) -> None:
     """The chief would wait for it for an hour."""
+    make = stub_strategy()
 
     def train() -> float:
         import json
         import os
         import pathlib
 
-        import tensorflow as tf
-
         if json.loads(os.environ["TF_CONFIG"])["task"]["type"] == "worker":
             return 0.0
         pathlib.Path(tmp_path, "chief").touch()
-        tf.distribute.MultiWorkerMirroredStrategy()
+        make()
         return 1.0
 
     # `timeout` only bounds the test where nothing else ends the run
@@ -491,6 +542,7 @@ def test_a_member_that_never_reaches_the_strategy_is_named(cluster: Any, shared:
     assert "strategy" in str(caught.value).lower()
 
 
+@pytest.mark.slow("frameworks")
 def test_a_member_that_returns_before_the_chief_is_not_blamed(cluster: Any, shared: str, tmp_path: Path) -> None:
     """It has made the strategy, and the chief, which is asked whether it waits there, listens for its part."""
     asked_often = 4 * PROBE_SECONDS
@@ -543,6 +595,7 @@ def occupied(spark: Any, slots: int, folder: Path) -> Iterator[None]:
 
 
 class TestForming:
+    @pytest.mark.slow("frameworks")
     def test_a_cluster_that_is_occupied(self, cluster: Any, shared: str, tmp_path: Path) -> None:
         meet = tmp_path / "meet"
         meet.mkdir()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import spark_session
 
 from hopslite import experiment
+from tests.conftest import spark_session
 
 MEMBERS = 3
 
@@ -89,6 +89,7 @@ def by_rank(run: experiment.Run, folder: Path) -> dict[int, dict[str, Any]]:
 
 
 class TestTorchEnvironment:
+    @pytest.mark.slow("frameworks")
     def test_one_member_for_each_executor(self, run: experiment.Run, by_rank: dict[int, dict[str, Any]]) -> None:
         assert by_rank.keys() == set(range(MEMBERS))
         assert {seen["environment"]["WORLD_SIZE"] for seen in by_rank.values()} == {str(MEMBERS)}
@@ -138,6 +139,7 @@ class TestTorchEnvironment:
         assert len({seen["checkpoints"] for seen in by_rank.values()}) == 1
 
 
+@pytest.mark.slow("frameworks")
 def test_ddp_gives_all_ranks_the_gradient_of_all_data(cluster: Any, shared: str, tmp_path: Path) -> None:
     """Each rank has half of the images and weights of its own to begin with; DDP makes both the same."""
 
@@ -184,6 +186,7 @@ def test_ddp_gives_all_ranks_the_gradient_of_all_data(cluster: Any, shared: str,
     assert float(first[3].abs().max()) > 0
 
 
+@pytest.mark.slow("frameworks")
 def test_a_psum_over_two_jax_processes(cluster: Any, shared: str, tmp_path: Path) -> None:
     def train() -> dict[str, float]:
         import json

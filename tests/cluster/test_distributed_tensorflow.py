@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import spark_session
-from observe import files_below
 
-from hopslite import experiment
+from hopslite import experiment, tensorboard
 from hopslite.errors import TrialFailed
+from tests.conftest import spark_session
+from tests.helpers.observe import files_below
 
 EPOCHS = 3
 TOLERANCE = 1e-4  # of weights around 0.1 to 1: sums of single floats in another order
@@ -154,10 +154,12 @@ def seen(run: experiment.Run, folder: Path) -> dict[str, dict[str, Any]]:
 class TestMirrored:
     """Chief, worker and evaluator train one model on real images."""
 
+    @pytest.mark.slow("frameworks")
     def test_it_returns_what_the_chief_returned(self, run: experiment.Run) -> None:
         logdir, outputs = run
         assert str(run.state) == "FINISHED"
-        assert logdir == run.logdir
+        assert logdir == run.trials[0].logdir  # where the chief wrote
+        assert json.loads(Path(logdir, ".outputs.json").read_text()) == outputs
         assert [trial.id for trial in run.trials] == ["0000"]
         assert outputs["chief"] == 1
         assert 0 < outputs["loss"] < outputs["first loss"]
@@ -166,6 +168,7 @@ class TestMirrored:
     def test_both_workers_have_the_same_weights(self, run: experiment.Run, folder: Path) -> None:
         assert differences(weights(folder, "chief_0"), weights(folder, "worker_0")) <= TOLERANCE
 
+    @pytest.mark.slow("frameworks")
     def test_they_are_those_of_one_process_with_the_global_batch(
         self, cluster: Any, run: experiment.Run, shared: str, folder: Path, tmp_path: Path
     ) -> None:
@@ -252,8 +255,9 @@ def tells_its_environment(folder: Path) -> Callable[[], str]:
 
 
 class TestRoles:
-    """Who is there, for each way to ask; without a framework, whose import would take most of the time."""
+    """The members for each combination of arguments, without a framework, whose import would take most of the time."""
 
+    @pytest.mark.slow("frameworks")
     @pytest.mark.parametrize(
         ("arguments", "roles"),
         [
@@ -302,6 +306,8 @@ class TestRoles:
             config = json.loads(os.environ["TF_CONFIG"])
             role, index = config["task"]["type"], config["task"]["index"]
             pathlib.Path(tmp_path, f"{role}_{index}").write_text(json.dumps(config["cluster"]))
+            if role == "chief":
+                pathlib.Path(str(tensorboard.logdir()), "model").write_text("trained")
             if role == "ps":
                 threading.Event().wait()
             until = time.monotonic() + 60
@@ -313,6 +319,7 @@ class TestRoles:
             train, num_workers=2, num_ps=2, every_member=True, project=shared, display=False
         )
         assert run[1]["metric"] == 1.5
+        assert Path(run[0], "model").read_text() == "trained"
         assert {path.name for path in tmp_path.iterdir()} == {"chief_0", "worker_0", "ps_0", "ps_1"}
         told = json.loads((tmp_path / "chief_0").read_text())
         assert {role: len(addresses) for role, addresses in told.items()} == {"chief": 1, "worker": 1, "ps": 2}
@@ -404,6 +411,7 @@ def coordinated(cluster: Any, shared: str, chiefs_folder: Path) -> experiment.Ru
 class TestParameterServer:
     """The coordinator model: the chief's program, two workers and a parameter server that hopslite starts."""
 
+    @pytest.mark.slow("frameworks")
     def test_it_learns(self, coordinated: experiment.Run) -> None:
         assert coordinated[1]["last"] <= coordinated[1]["first"] / 2
 
@@ -429,6 +437,7 @@ class TestParameterServer:
         assert coordinated.trials[0].warnings == ()
 
 
+@pytest.mark.slow("frameworks")
 def test_keras_3_is_told_what_to_do_instead(cluster: Any, shared: str) -> None:
     def train() -> None:
         import keras

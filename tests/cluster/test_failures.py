@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from observe import Lines, eventually
 
 from hopslite import experiment
+from hopslite.core.types import State
 from hopslite.errors import TrialFailed
+from tests.helpers.observe import Lines, eventually
 
 LIMIT_S = 12.0  # trial_timeout: far more than any of these needs, except the one that hangs
 
@@ -205,6 +207,29 @@ class TestHowManyMayFail:
         assert "bad 1" in Path(error.log_path).read_text()
         assert json.loads(Path(error.logdir, "run.json").read_text())["state"] == "FAILED"
 
+    def test_the_same_mistake_ends_the_run(self, local_spark: Any, shared: str) -> None:
+        def train(x: float) -> dict[str, float]:
+            time.sleep(0.05)
+            return {"accuracy": x, "loss": 1 - x, "text": len(x)}  # type: ignore[arg-type]
+
+        with pytest.raises(TrialFailed, match="the same error in each of the first 3 trials") as caught:
+            experiment.random_search(train, {"x": [0.0, 1.0]}, samples=40, parallelism=2, project=shared, display=False)
+        assert "TypeError: object of type 'float' has no len()" in str(caught.value)
+        assert caught.value.result.counts[State.FAILED] >= 3  # type: ignore[attr-defined]
+        assert len(caught.value.result.trials) < 20  # type: ignore[attr-defined]  # those that end meanwhile count, too
+
+    def test_a_metric_that_is_not_there_ends_the_run(self, local_spark: Any, shared: str) -> None:
+        def train(x: float) -> dict[str, float]:
+            time.sleep(0.05)
+            return {"accuracy": x, "loss": 1 - x}
+
+        with pytest.raises(TrialFailed, match="Did you mean 'accuracy'") as caught:
+            experiment.random_search(
+                train, {"x": [0.0, 1.0]}, samples=40, optimization_key="acuracy", project=shared, display=False
+            )
+        assert caught.value.cause == "return-value"
+        assert len(caught.value.result.trials) <= 8  # type: ignore[attr-defined]
+
     def test_max_failures(self, local_spark: Any, shared: str) -> None:
         def train(x: int) -> int:
             return 1 // x
@@ -266,13 +291,16 @@ def test_the_kernels_memory_kill_is_told_apart(local_spark: Any, shared: str, me
 
 
 class TestLostSlots:
-    """What a trial runs in is killed beneath it: it is run again, and nothing else is."""
+    """A trial whose slot is killed is run again, and no other trial is."""
+
+    @pytest.fixture(autouse=True)
+    def _own_warm_servers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that a slot has taken over is below another Python worker."""
+        monkeypatch.setenv("HOPSLITE_WARM_SECONDS", "0")
 
     def search(self, tmp_path: Path, shared: str, victim: str, times: int, **options: Any) -> tuple[Any, Lines]:
         def train(n: int, folder: str, victim: str, times: int) -> int:
-            import os
             import pathlib
-            import signal
             import threading
 
             import psutil
@@ -281,8 +309,9 @@ class TestLostSlots:
             attempt = len(list(attempts.glob(f"{n}-*")))
             (attempts / f"{n}-{attempt}").touch()
             if n == 1 and attempt < times:
-                zygote = os.getppid()
-                os.kill(zygote if victim == "zygote" else psutil.Process(zygote).ppid(), signal.SIGKILL)
+                fork_server, warm_server, python_worker, *_ = psutil.Process().parents()
+                named = {"fork_server": fork_server, "warm_server": warm_server, "python worker": python_worker}
+                named[victim].kill()
                 threading.Event().wait()
             return n
 
@@ -296,7 +325,7 @@ class TestLostSlots:
         )
         return run, display
 
-    @pytest.mark.parametrize("victim", ["zygote", "python worker"])
+    @pytest.mark.parametrize("victim", ["fork_server", "warm_server", "python worker"])
     def test_the_trial_is_run_again_and_no_other(
         self, local_spark: Any, shared: str, tmp_path: Path, victim: str
     ) -> None:
@@ -305,7 +334,7 @@ class TestLostSlots:
         assert sorted(os.listdir(tmp_path)) == ["0-0", "1-0", "1-1", "2-0", "3-0"]
         assert any("0001" in line and "again" in line for line in display.lines)
 
-    @pytest.mark.parametrize("victim", ["zygote", "python worker"])
+    @pytest.mark.parametrize("victim", ["fork_server", "python worker"])
     def test_one_that_is_lost_every_time_fails(
         self, local_spark: Any, shared: str, tmp_path: Path, victim: str
     ) -> None:

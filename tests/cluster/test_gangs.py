@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import spark_session
-from spark_cluster import StandaloneCluster
 
 from hopslite import experiment
 from hopslite.errors import InvalidArguments
+from tests.conftest import spark_session
+from tests.helpers.spark_cluster import StandaloneCluster
 
 HANGS_S = 200.0  # `timeout` of a run: many times what it takes; a deadlock ends as a failure of the test
 PAIRS: dict[str, Any] = {"strategy": "torch", "workers_per_trial": 2}
 
 
 def usual(project: str | Path) -> dict[str, Any]:
-    """What every call here is given."""
+    """Arguments that all calls here have in common."""
     return {"timeout": HANGS_S, "project": project, "display": False}
 
 
@@ -121,6 +121,7 @@ class TestOneMachine:
 
 
 class TestFourSlots:
+    @pytest.mark.slow("clusters")
     def test_two_gangs_at_once_and_the_third_after(self, four_slots: Any, shared: str, tmp_path: Path) -> None:
         run = experiment.grid_search(gang(tmp_path, together=2), {"n": [0, 1, 2]}, **PAIRS, **usual(shared))
         assert_all_finished(run)
@@ -202,6 +203,7 @@ class TestFourSlots:
         for trial in run.trials:
             assert trial.metric == pytest.approx(trial.params["x"])
 
+    @pytest.mark.slow("soak")
     def test_fifty_gangs_two_at_a_time(self, four_slots: Any, shared: str, tmp_path: Path) -> None:
         check_fifty(shared, tmp_path, at_most=2)
 
@@ -209,17 +211,19 @@ class TestFourSlots:
 class TestThreeSlots:
     """Room for one gang and a half: the half must not be taken by another one."""
 
+    @pytest.mark.slow("clusters")
     def test_one_gang_at_a_time(self, three_slots: Any, shared: str, tmp_path: Path) -> None:
         run = experiment.grid_search(gang(tmp_path, linger=0.3), {"n": [0, 1, 2]}, **PAIRS, **usual(shared))
         assert_all_finished(run)
         assert most_at_once(spans(tmp_path, 3)) == 1
 
+    @pytest.mark.slow("soak")
     def test_fifty_gangs_one_after_the_other(self, three_slots: Any, shared: str, tmp_path: Path) -> None:
         check_fifty(shared, tmp_path, at_most=1)
 
     def test_two_searches_at_once_do_not_hold_half_each(self, three_slots: Any, shared: str, tmp_path: Path) -> None:
         """Two runs of one driver, each of whose gangs needs two of the three slots."""
-        from observe import in_background
+        from tests.helpers.observe import in_background
 
         folders = [tmp_path / "one", tmp_path / "two"]
         for folder in folders:
@@ -309,6 +313,7 @@ def recorded_gpus(run: experiment.Run) -> dict[str, list[str]]:
 class TestGpus:
     """Addresses that Spark assigns, of GPUs that are not there."""
 
+    @pytest.mark.slow("clusters")
     def test_parameter_servers_have_none_and_workers_one_each(
         self, with_gpus: Any, gpu_cluster: StandaloneCluster, shared: str, tmp_path: Path
     ) -> None:

@@ -1,41 +1,32 @@
-"""What people see: MLflow, TensorBoard and JupyterLab in a real browser.
+"""MLflow, TensorBoard and JupyterLab in a real browser.
 
 What the pages look like is kept in `build/screenshots/`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import secrets
-import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
-from conftest import where_available
-from observe import eventually, text_of
-from programs import REPOSITORY, Program
-from servers import free_port, read_mlflow
-from stores import Unavailable
 
-from hopslite.store import RunDir
+from hopslite import experiment, plots
+from hopslite.storage.run_directory import RunDir
+from tests.helpers.browser import SECONDS, START_SECONDS, keep, served
+from tests.helpers.observe import eventually, text_of
+from tests.helpers.programs import Program
+from tests.helpers.servers import free_port, read_mlflow
+
+pytestmark = [pytest.mark.slow("browser"), pytest.mark.timeout(900)]
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
-SCREENSHOTS = REPOSITORY / "build" / "screenshots"
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-QUIET = ("gpu", "quic", "background-networking", "component-update", "sync")
-SECONDS = 60
-START_SECONDS = 120
 
 SEARCH = """
 import os, pathlib, time
@@ -65,6 +56,25 @@ run = experiment.grid_search(
 model.export(run.best_logdir + "/confusion.png", "drawn model", metrics={"accuracy": run.best_metric})
 print("ENDED", '"' + run.run_id + '"', flush=True)
 """
+RUNS = """
+import json
+import threading
+import hopslite
+from hopslite import experiment
+
+def train(rate):
+    for step in range(5):
+        hopslite.report(rate * step, step=step)
+    return rate
+
+addresses = []
+for name in ("first", "second"):
+    run = experiment.grid_search(train, {"rate": [0.1, 0.2]}, direction="max", name=name, pool="inline")
+    assert run.wait_until_tracked()
+    addresses.append(run.tensorboard_url)
+print("PAGES", json.dumps(addresses), flush=True)
+threading.Event().wait()
+"""
 CELLS = [
     """
 from pathlib import Path
@@ -92,79 +102,6 @@ run = experiment.grid_search(
 ]
 
 
-@contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if program is None:
-        raise Unavailable("there is no Chromium: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with where_available(chromium()) as started:
-        yield started
-
-
-@pytest.fixture
-def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """Of a browser in which nothing has been chosen, closed or remembered, but for MLflow's assistant.
-
-    That opens at the first visit, over a third of the page.
-    """
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(SECONDS * 1000)
-    context.add_init_script("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
-    opened = context.new_page()
-    yield opened
-    keep(opened, f"last-{request.node.name}")
-    context.close()
-
-
-def keep(page: Page, name: str) -> None:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png")
-
-
-@contextlib.contextmanager
-def served(folder: Path, *module: str, **environment: str) -> Iterator[str]:
-    """The address that a program prints once it answers there."""
-    log = folder / f"{module[0]}.log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *module],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,
-        )
-
-    def address() -> re.Match[str] | None:
-        assert process.poll() is None, text_of(log)
-        return re.search(r"http://127\.0\.0\.1:\d+\S*", text_of(log))
-
-    try:
-        found = eventually(address, f"{' '.join(module)} tells its address", START_SECONDS)
-        assert found
-        yield found[0]
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(30)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-
 @pytest.fixture(scope="module")
 def searching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """A search that is recorded and shown everywhere; its trials wait in the middle for a file `go`."""
@@ -179,25 +116,33 @@ def has_ended(program: Program) -> RunDir:
     """Lets the search end; its run, when MLflow has all of it."""
     (program.folder / "go").touch()
     program.said("ENDED")
-    assert program.process.wait(120) == 0, text_of(program.err)  # it waits for MLflow
+    assert program.process.wait(START_SECONDS) == 0, text_of(program.err)  # it waits for MLflow
     return program.runs()[0]
 
 
 def loaded(page: Page, image: str) -> bool:
-    """Whether an image is there, and is one."""
+    """True if an image exists and is complete."""
     pictures = page.locator(image)
     return bool(pictures.count()) and bool(pictures.first.evaluate("image => image.complete && image.naturalWidth > 1"))
 
 
+def shows_trials(page: Page) -> None:
+    """MLflow shows trials in its prepared view, with columns for parameters and the metric."""
+    page.set_viewport_size({"width": 1920, "height": 800})  # columns beyond the page's edge are not in its document
+    for text in ("0000", "0001", "rate", "units", "accuracy"):
+        page.locator(".ag-root").get_by_text(text, exact=True).first.wait_for()
+    keep(page, "mlflow-prepared-view")
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+
 def test_a_run_in_mlflow(searching: Program, page: Page) -> None:
     project = searching.folder / "hopslite_project"
-    eventually(lambda: [*project.glob("Experiments/*/mlflow.json")], "MLflow is told of the run", 120)
+    eventually(lambda: [*project.glob("Experiments/*/mlflow.json")], "MLflow is told of the run", START_SECONDS)
     [run] = searching.runs()
-    eventually(lambda: run.read_json("mlflow.json")["run_id"], "MLflow has the run", 120)
+    eventually(lambda: run.read_json("mlflow.json").get("view"), "MLflow has the run and its view", START_SECONDS)
     with served(searching.folder, "hopslite.cli", "ui", "--no-browser", HOPSLITE_TRACKING_URI="") as address:
         page.goto(address)
-        page.get_by_text("live v1", exact=True).first.wait_for()
-        page.locator("[data-testid=expander-button], .ag-row button").first.wait_for()
+        shows_trials(page)
         mlflow = run.read_json("mlflow.json")
         root = f"{address.partition('#')[0]}#/experiments/{mlflow['experiment_id']}/runs"
 
@@ -205,14 +150,15 @@ def test_a_run_in_mlflow(searching: Program, page: Page) -> None:
         page.get_by_role("link", name="0000", exact=True).click()
         page.get_by_text("Running", exact=True).wait_for()
         page.get_by_role("tab", name="Model metrics").click()
-        page.get_by_text("reported", exact=True).first.wait_for()
+        page.get_by_text("accuracy", exact=True).first.wait_for()
         trial = page.url.partition("/model-metrics")[0]
         points = page.locator(".scatterlayer .point")
         eventually(lambda: points.count() == 6, "the curve of six reports", SECONDS)
         keep(page, "mlflow-live")
 
         directory = has_ended(searching)
-        eventually(lambda: points.count() == 12, "the curve has grown without a reload", SECONDS)
+        # twelve reports, and the result, which differs from the last of them
+        eventually(lambda: points.count() == 13, "the curve has grown without a reload", SECONDS)
         page.goto(f"{trial}/artifacts/confusion.png")
         eventually(lambda: loaded(page, "img[src^=blob], img[src*=confusion]"), "the image", SECONDS)
         keep(page, "mlflow-image")
@@ -224,10 +170,13 @@ def test_a_run_in_mlflow(searching: Program, page: Page) -> None:
 
         page.goto(f"{root}/{mlflow['run_id']}")
         page.get_by_text("How many units are").wait_for()
+        page.locator("td", has_text=re.compile("^0.1, 0.2$")).wait_for()  # the search space
         assert page.get_by_text("enough", exact=True).evaluate("node => node.tagName") == "EM"
         tensorboard = directory.read_json("run.json")["tensorboard_url"]
         assert page.get_by_role("link", name=tensorboard, exact=True).get_attribute("href") == tensorboard
         keep(page, "mlflow-run")
+        page.goto(address)
+        shows_trials(page)
         trials = [
             run.info.run_id for name, run in read_mlflow(f"sqlite:///{project}/mlflow.db", "live").items() if name
         ]
@@ -237,6 +186,9 @@ def test_a_run_in_mlflow(searching: Program, page: Page) -> None:
         keep(page, "mlflow-comparison")
         page.goto(f"{root.partition('#')[0]}#/models")
         page.get_by_role("link", name="drawn model").wait_for()
+        # drawn at idle priority, so after anything else; the page does not look again
+        plots_in_mlflow = project / "mlartifacts"
+        eventually(lambda: [*plots_in_mlflow.glob("*/*/artifacts/plots/*")], "the plots are in MLflow", START_SECONDS)
         page.goto(f"{root}/{mlflow['run_id']}/artifacts")
         for name in ("plots", "program.py", "environment.txt"):
             page.get_by_text(name, exact=True).wait_for()
@@ -251,6 +203,28 @@ def test_trials_in_tensorboard(searching: Program, page: Page) -> None:
         for column in ("rate", "units", "accuracy"):
             page.get_by_text(column).first.wait_for()
         keep(page, "tensorboard-hparams")
+
+
+def test_runs_of_a_program_that_goes_on_in_tensorboard(tmp_path: Path, page: Page) -> None:
+    program = Program(tmp_path, RUNS, HOPSLITE_TRACKING_URI="off", HOPSLITE_TENSORBOARD="1", HOPSLITE_PLOTS="0")
+    try:
+        addresses = program.said("PAGES")
+        page.goto(f"{addresses[0]}#hparams")
+        for text in ("0000", "0001", "rate", "Hyperparameters"):
+            page.get_by_text(text).first.wait_for()
+        assert page.title() == "first v1"
+        keep(page, "tensorboard-run-hparams")
+        page.goto(f"{addresses[1]}#timeseries")
+        page.get_by_text("metric", exact=True).first.wait_for()
+        page.get_by_text("trials/0001").first.wait_for()
+        keep(page, "tensorboard-run-curves")
+        page.goto(addresses[0].rsplit("/", 2)[0])
+        page.get_by_role("link", name="first v1").wait_for()
+        page.get_by_role("link", name="second v1").click()
+        page.get_by_text("metric", exact=True).first.wait_for()
+        assert page.url.startswith(addresses[1])
+    finally:
+        program.kill()
 
 
 def notebook(path: Path, *cells: str) -> None:
@@ -293,3 +267,27 @@ def test_a_live_cell_in_jupyterlab(tmp_path: Path, page: Page) -> None:
         keep(page, "jupyterlab-plot")
     [kept] = (work / "hopslite_project" / "Experiments").glob("*/program.ipynb")
     assert [cell.source for cell in nbformat.read(kept, 4).cells] == [cell.strip() for cell in CELLS]
+
+
+def test_the_report_of_a_run_is_interactive_offline(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOPSLITE_PROJECT", str(tmp_path / "project"))
+    run = experiment.grid_search(
+        lambda x, y: x * y, {"x": [1, 2, 3], "y": [1, 2, 3]}, name="report", pool="inline", display=False
+    )
+    plots.save(run)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.context.set_offline(True)
+    page.goto(f"file://{run.logdir}/plots/index.html")
+    for name in ("best_so_far", "importance", "parallel_coordinates", "slice", "contour", "edf", "timeline"):
+        page.locator(f"#{name} .interactive .main-svg").first.wait_for()
+        assert not page.locator(f"#{name} img").is_visible()
+    page.locator("#timeline").scroll_into_view_if_needed()
+    bar = page.locator("#timeline .bars path").nth(4).bounding_box()
+    assert bar is not None
+    page.mouse.move(bar["x"] + bar["width"] / 2, bar["y"] + bar["height"] / 2)
+    page.locator("#timeline .hoverlayer").get_by_text(re.compile(r"trial 000\d")).first.wait_for()
+    assert problems == []
+    keep(page, "report")

@@ -1,4 +1,4 @@
-"""What the training function sees and leaves behind: output, files, and a process of its own."""
+"""The environment of a training function, and its effects: output, files, and a process of its own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import psutil
 import pytest
-from observe import Lines, eventually, files_below, in_background, text_of
 
 from hopslite import experiment
+from tests.helpers.observe import Lines, eventually, files_below, in_background, text_of
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from observe import Lines, eventually, files_below, in_background
 
 from hopslite import experiment
 from hopslite.errors import InvalidArguments, NotSerializable, SparkUnavailable, TrialFailed
 from hopslite.pool import Resources
 from hopslite.pool.spark import Spark
-from hopslite.store import JournalReader, RunDir
+from hopslite.storage.journal import JournalReader
+from hopslite.storage.run_directory import RunDir
+from tests.helpers.observe import Lines, eventually, files_below, in_background
 
 SCALE = 2
 
@@ -348,13 +349,14 @@ class TestTheDriver:
         def bad() -> None:
             raise ValueError
 
+        earlier = _our_threads()  # of other tests of this process
         experiment.launch(by_reference, {"a": [1]}, project=shared, display=False)  # what Spark opens once is open now
-        eventually(lambda: not _our_threads(), "the threads of earlier runs have ended")
+        eventually(lambda: _our_threads() <= earlier, "the threads of the first run have ended")
         before, threads = look(), threading.active_count()
         experiment.launch(by_reference, {"a": [1]}, project=shared, display=False)
         with pytest.raises(TrialFailed):
             experiment.launch(bad, project=shared, display=False)
-        eventually(lambda: not _our_threads(), "the run's threads have ended")
+        eventually(lambda: _our_threads() <= earlier, "the runs' threads have ended")
         eventually(lambda: look()["descriptors"] <= before["descriptors"] + 4, "descriptors are closed")
         after = look()
         del before["descriptors"], after["descriptors"]
@@ -401,8 +403,8 @@ class TestTheDriver:
         assert files_below(tmp_path) == set()
 
 
-def _our_threads() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("hopslite")]
+def _our_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("hopslite")}
 
 
 class BlockedUntilReady(Spark):

@@ -1,4 +1,4 @@
-"""What happens between slots and driver when the network breaks, a slot stands still or the driver is gone."""
+"""Slots and driver while the network breaks, a slot is suspended or the driver is gone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,14 +16,16 @@ from typing import Any
 
 import psutil
 import pytest
-from observe import eventually, in_background, text_of
-from proxy import Proxy
 
 from hopslite import experiment
-from hopslite._trial import Spec
-from hopslite.pool import _channel, spark
+from hopslite.channel import server as channel_server
+from hopslite.core.types import Spec
+from hopslite.pool import _spark_slots
+from tests.helpers import ROOT
+from tests.helpers.observe import eventually, in_background, text_of
+from tests.helpers.programs import Program
+from tests.helpers.proxy import Proxy
 
-REPOSITORY = Path(__file__).parents[2]
 STEPS = 80
 HANGS_S = 200.0  # `timeout` of a run: many times what it takes
 
@@ -33,7 +36,7 @@ class Network:
     def __init__(self) -> None:
         self.proxy: Proxy
         self.heard: list[dict[str, Any]] = []
-        self.peers: set[Any] = set()
+        self.sessions: set[Any] = set()
         self.lost: list[Any] = []
 
     def reports(self, trial: str = "0000") -> list[float]:
@@ -44,22 +47,22 @@ class Network:
 def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
     made = Network()
 
-    class Through(_channel.Server):
+    class Through(channel_server.Server):
         def __init__(self, host: str, ports: range, on_message: Any, on_lost: Any) -> None:
-            def hear(peer: Any, message: dict[str, Any]) -> None:
-                made.peers.add(peer)
+            def hear(session: Any, message: dict[str, Any]) -> None:
+                made.sessions.add(session)
                 made.heard.append(dict(message))
-                on_message(peer, message)
+                on_message(session, message)
 
-            def lose(peer: Any) -> None:
-                made.lost.append(peer)
-                on_lost(peer)
+            def lose(session: Any) -> None:
+                made.lost.append(session)
+                on_lost(session)
 
             super().__init__(host, ports, hear, lose)
             made.proxy = Proxy(self.address)
             self.address = made.proxy.address
 
-    monkeypatch.setattr(spark, "Server", Through)
+    monkeypatch.setattr(_spark_slots, "Server", Through)
     yield made
     made.proxy.close()
 
@@ -123,6 +126,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 class TestOnExecutors:
+    @pytest.fixture(autouse=True)
+    def _own_warm_servers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that a slot has taken over is below another Python worker."""
+        monkeypatch.setenv("HOPSLITE_WARM_SECONDS", "0")
+
     @pytest.mark.parametrize("isolation", ["process", "none"])
     def test_a_cut_of_some_seconds_costs_nothing(
         self, local_cluster: Any, network: Network, shared: str, tmp_path: Path, isolation: str
@@ -140,7 +148,9 @@ class TestOnExecutors:
         with in_background(search) as running:
             eventually(lambda: len(network.reports("0000")) > 5 and len(network.reports("0001")) > 5, "some reports")
             network.proxy.down()
-            eventually(lambda: not any(peer._wire for peer in network.peers), "what was on its way is read")
+            eventually(
+                lambda: not any(session._connection for session in network.sessions), "what was on its way is read"
+            )
             before = len(network.heard)
             time.sleep(3)
             assert len(network.heard) == before
@@ -186,7 +196,7 @@ class TestOnExecutors:
         self, local_cluster: Any, network: Network, shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The trial that was given up must not go on beside its next attempt."""
-        monkeypatch.setattr(_channel, "RESUME_SECONDS", 1.0)
+        monkeypatch.setattr(channel_server, "RESUME_SECONDS", 1.0)
 
         def search() -> experiment.Run:
             return experiment.grid_search(
@@ -219,7 +229,7 @@ class TestOnExecutors:
         trials: int,
     ) -> None:
         """Spark would wait for it for ever, and with it a run that needs no other slot."""
-        monkeypatch.setattr(_channel, "SILENCE_SECONDS", 5.0)
+        monkeypatch.setattr(channel_server, "SILENCE_SECONDS", 5.0)
 
         def search() -> experiment.Run:
             return experiment.grid_search(
@@ -228,13 +238,12 @@ class TestOnExecutors:
 
         with in_background(search) as running:
             eventually((tmp_path / "0-0").exists, "the trial runs")
-            trial, zygote = (int(pid) for pid in (tmp_path / "0-0").read_text().split())
-            slot = psutil.Process(zygote).parent()
-            assert slot is not None
+            trial, fork_server = (int(pid) for pid in (tmp_path / "0-0").read_text().split())
+            _warm_server, slot, *_ = psutil.Process(fork_server).parents()
             slot.suspend()
             try:
                 eventually((tmp_path / "0-1").exists, "the trial runs again")
-                eventually(lambda: gone(trial) and gone(zygote), "the first attempt is gone")
+                eventually(lambda: gone(trial) and gone(fork_server), "the first attempt is gone")
             finally:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     slot.resume()
@@ -247,7 +256,7 @@ class TestOnExecutors:
         self, local_cluster: Any, network: Network, shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Spark knows that it will not come back."""
-        monkeypatch.setattr(_channel, "RESUME_SECONDS", 10 * HANGS_S)
+        monkeypatch.setattr(channel_server, "RESUME_SECONDS", 10 * HANGS_S)
 
         def search() -> experiment.Run:
             return experiment.grid_search(
@@ -256,9 +265,8 @@ class TestOnExecutors:
 
         with in_background(search) as running:
             eventually((tmp_path / "0-0").exists, "the trial runs")
-            _, zygote = (int(pid) for pid in (tmp_path / "0-0").read_text().split())
-            slot = psutil.Process(zygote).parent()
-            assert slot is not None
+            _, fork_server = (int(pid) for pid in (tmp_path / "0-0").read_text().split())
+            _warm_server, slot, *_ = psutil.Process(fork_server).parents()
             slot.kill()
             eventually((tmp_path / "0-1").exists, "the trial runs again")
             (tmp_path / "go").touch()
@@ -268,9 +276,9 @@ class TestOnExecutors:
 
 SLOT = """
 import sys
-from hopslite.pool._task import run_slot
-from hopslite.runtime.job import Job
-from hopslite.runtime.values import serialize
+from hopslite.pool._spark_task import run_slot
+from hopslite.executor.job_spec import Job
+from hopslite.serialization.values import serialize
 
 folder, isolation, host, port, key = sys.argv[1:]
 
@@ -289,14 +297,16 @@ print(list(run_slot(iter([0]), address=(host, int(port)), key=bytes.fromhex(key)
 
 DRIVER = """
 import json, sys, threading
-from hopslite._trial import Spec
-from hopslite.pool._channel import Server
+from hopslite.core.types import Spec
+from hopslite.pool import _spark_slots
+from hopslite.channel.server import Server
 
-def on_message(peer, message):
+def on_message(session, message):
     if message["type"] == "ready":
-        peer.send({"type": "run", "spec": Spec("0000", {}, sys.argv[1] + "/Experiments/run_1/trials/0000").to_json()})
+        spec = Spec("0000", {}, sys.argv[1] + "/Experiments/run_1/trials/0000")
+        session.send({"type": "run", "spec": spec.to_json()})
 
-server = Server("127.0.0.1", range(1), on_message, lambda peer: None)
+server = Server("127.0.0.1", range(1), on_message, lambda session: None)
 print(json.dumps([*server.address, server.key.hex()]), flush=True)
 threading.Event().wait()
 """
@@ -315,7 +325,7 @@ class TestSlotsWithoutSpark:
 
     @contextlib.contextmanager
     def program(self, folder: Path, source: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with (folder / "errors").open("ab") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-c", source, str(folder), *arguments],
@@ -349,17 +359,17 @@ class TestSlotsWithoutSpark:
 
     def test_a_driver_that_has_given_them_up_takes_them_along(self, folder: Path, isolation: str) -> None:
         """They were stopped for too long, and the network forgot their connection meanwhile."""
-        peers: list[Any] = []
+        sessions: list[Any] = []
         lost: list[Any] = []
 
-        def on_message(peer: Any, message: dict[str, Any]) -> None:
+        def on_message(session: Any, message: dict[str, Any]) -> None:
             if message["type"] == "ready":
-                peers.append(peer)
-                peer.send(
+                sessions.append(session)
+                session.send(
                     {"type": "run", "spec": Spec("0000", {}, f"{folder}/Experiments/run_1/trials/0000").to_json()}
                 )
 
-        server = _channel.Server("127.0.0.1", range(1), on_message, lost.append)
+        server = channel_server.Server("127.0.0.1", range(1), on_message, lost.append)
         proxy = Proxy(server.address)
         try:
             host, port = proxy.address
@@ -367,13 +377,65 @@ class TestSlotsWithoutSpark:
                 pid = self.trial(folder)
                 proxy.freeze()
                 slot.send_signal(signal.SIGSTOP)
-                peers[0].cut()
-                eventually(lambda: lost == peers, "the slot is lost")
+                sessions[0].request_drop()
+                eventually(lambda: lost == sessions, "the slot is lost")
                 proxy.cut()
                 proxy.thaw()
                 slot.send_signal(signal.SIGCONT)
                 self.assert_ends(slot, pid, folder)
-            assert lost == peers and len(peers) == 1
+            assert lost == sessions and len(sessions) == 1
         finally:
             server.close()
             proxy.close()
+
+
+FLOODED = """
+import json, os, resource, threading
+from hopslite import experiment
+from hopslite.channel import server
+from hopslite.pool import _spark_slots
+
+class Told(server.Server):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        used = len(os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 120, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        print("PORT", json.dumps(self.address[1]), flush=True)
+
+_spark_slots.Server = Told
+
+folder = os.getcwd()
+
+def train(n):
+    import os, time
+    import hopslite
+    for step in range(5000):
+        hopslite.report(float(step), step)
+        time.sleep(0.02)
+        if step > 5 and os.path.exists(f"{folder}/over"):
+            break
+    return float(n)
+
+run = experiment.grid_search(
+    train, {"n": list(range(8))}, max_retries=0, timeout=200, tracking_uri="off", display=False
+)
+print("RUN", json.dumps([[str(trial.state), trial.error] for trial in run.trials]), flush=True)
+"""
+
+
+@pytest.mark.slow("faults")
+def test_strangers_however_many_cost_a_driver_of_few_descriptors_nothing(tmp_path: Path) -> None:
+    program = Program(tmp_path, FLOODED, HOPSLITE_TENSORBOARD="0")
+    strangers: list[socket.socket] = []
+    try:
+        address = ("127.0.0.1", program.said("PORT"))
+        for _ in range(800):
+            with contextlib.suppress(OSError):
+                strangers.append(socket.create_connection(address, timeout=5))
+        (tmp_path / "over").touch()
+        assert program.said("RUN") == [["FINISHED", None]] * 8
+    finally:
+        program.kill()
+        for stranger in strangers:
+            stranger.close()
+    assert len(strangers) >= 700

@@ -11,7 +11,7 @@ import pytest
 SETUP = """
 import itertools
 from hopslite import display
-from hopslite._trial import Direction, State
+from hopslite.core.types import Direction, State
 from hopslite.display.notebook import Notebook
 from hopslite.result import Run, Trial
 

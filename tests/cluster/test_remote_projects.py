@@ -16,20 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from observe import Lines, eventually, text_of
-from programs import Program
-from proxy import Proxy
-from servers import mlflow_client
 
-from hopslite import experiment, model
+from hopslite import data, experiment, model, space
 from hopslite.errors import InvalidArguments
-from hopslite.store import JournalReader, Project, RunDir
-from hopslite.store.filesystems import forget_connections
+from hopslite.storage.fs.urls import forget_connections
+from hopslite.storage.journal import JournalReader
+from hopslite.storage.project import Project
+from hopslite.storage.run_directory import RunDir
+from tests.helpers.observe import Lines, eventually, text_of
+from tests.helpers.programs import Program
+from tests.helpers.proxy import Proxy
+from tests.helpers.servers import empty_database, mlflow_client
 
 AWAY_S = 10.0
 
 
-@pytest.fixture(params=["s3", "hdfs"])
+@pytest.fixture(params=["s3", pytest.param("hdfs", marks=pytest.mark.slow("matrix"))])
 def remote(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A server of each kind, which this process can reach; `fresh()` is a new directory on it."""
     yield from reached(request.getfixturevalue({"s3": "s3", "hdfs": "hdfs_server"}[request.param]), monkeypatch)
@@ -77,6 +79,7 @@ def fits(units: int) -> dict[str, Any]:
     return {"accuracy": fitted.history["accuracy"][-1], "history": "history.json"}
 
 
+@pytest.mark.slow("stores")
 @pytest.mark.timeout(400)
 def test_a_grid_search_of_a_keras_model(local_cluster: Any, remote: Any) -> None:
     project = remote.fresh()
@@ -121,8 +124,9 @@ print("RUN", json.dumps([run.run_id, {t.id: t.metric for t in run.trials}]), flu
 """
 
 
+@pytest.mark.slow("stores")
 def test_a_run_on_s3_whose_driver_is_killed_goes_on(bucket: Any, tmp_path: Path) -> None:
-    """What had finished is not run again."""
+    """Trials that had finished are not run again."""
     project = bucket.fresh()
     environment = {**bucket.environment, "HOPSLITE_PROJECT": project}
     first = Program(tmp_path, NOTED, str(tmp_path), name="first-", **environment)
@@ -138,7 +142,7 @@ def test_a_run_on_s3_whose_driver_is_killed_goes_on(bucket: Any, tmp_path: Path)
         eventually(lambda: len(ends(run)) == 4, "four have ended in the journal")
         first.remember_family()
         first.process.send_signal(signal.SIGKILL)
-        first.process.wait(30)
+        first.process.wait()
         eventually(lambda: not first.survivors(), "nothing of it is left")
         (tmp_path / "go").touch()
         second = Program(tmp_path, NOTED, str(tmp_path), name="second-", **environment)
@@ -160,6 +164,7 @@ def takes_its_time(n: int) -> int:
     return n
 
 
+@pytest.mark.slow("stores")
 @pytest.mark.timeout(400)
 def test_a_server_that_goes_away_for_ten_seconds_costs_nothing(local_cluster: Any, remote: Any) -> None:
     display = Lines()
@@ -185,6 +190,10 @@ def test_a_server_that_goes_away_for_ten_seconds_costs_nothing(local_cluster: An
     [run] = found
     assert [trial.metric for trial in run.trials] == list(range(30))
     assert not any(trial.warnings for trial in run.trials)
+    assert [sum(words in line for line in display.lines) for words in ("cannot be recorded", "recorded again")] == [
+        1,
+        1,
+    ]
     kept = RunDir(run.logdir)
     assert starts(kept) == ends(kept) == Counter(trial.id for trial in run.trials)
     logs = kept.read_many([f"trials/{trial.id}/output.log" for trial in run.trials])
@@ -192,6 +201,7 @@ def test_a_server_that_goes_away_for_ten_seconds_costs_nothing(local_cluster: An
     assert kept.read_json("run.json")["state"] == "FINISHED"
 
 
+@pytest.mark.slow("MLflow")
 @pytest.mark.timeout(400)
 def test_mlflow_over_postgresql_has_a_run_on_s3(local_cluster: Any, bucket: Any, mlflow_postgres: Any) -> None:
     run = experiment.grid_search(
@@ -236,6 +246,7 @@ def nothing(n: int) -> int:
     return n
 
 
+@pytest.mark.slow("stores")
 def test_a_trial_costs_few_requests(local_cluster: Any, bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files, journal and sessions of a hundred trials together; a run's own are counted by a run of one trial."""
     proxy = Counting(("127.0.0.1", bucket.port))
@@ -268,7 +279,7 @@ def sees(n: int, together: str) -> dict[str, Any]:
     while len(os.listdir(together)) < 2 and time.monotonic() < until:
         time.sleep(0.01)
     images = Path(hopslite.inputs["images"])
-    assert dict(hopslite.inputs).keys() == {"images", "words", "earlier"}
+    assert dict(hopslite.inputs).keys() == {"images", "words", "earlier", "flowers"}
     return {
         "metric": n,
         "files": sorted(str(path.relative_to(images)) for path in images.rglob("*") if path.is_file()),
@@ -277,9 +288,11 @@ def sees(n: int, together: str) -> dict[str, Any]:
         "writable": oct(os.stat(images / "a" / "one.txt").st_mode & 0o222),
         "words": Path(hopslite.inputs["words"]).read_text(),
         "earlier": Path(hopslite.inputs["earlier"], "output.log").exists(),
+        "flowers": Path(hopslite.inputs["flowers"], "a", "two é.txt").read_text(),
     }
 
 
+@pytest.mark.slow("stores")
 def test_inputs_are_fetched_once_and_unpacked(local_cluster: Any, bucket: Any, tmp_path: Path) -> None:
     project = Project(bucket.fresh())
     (tmp_path / "a").mkdir()
@@ -289,6 +302,8 @@ def test_inputs_are_fetched_once_and_unpacked(local_cluster: Any, bucket: Any, t
         archive.add(tmp_path / "a", "a")
     project.upload({str(tmp_path / "images.tar.gz"): "Resources/images.tar.gz", str(tmp_path / "a/two é.txt"): "w.txt"})
     (tmp_path / "together").mkdir()
+    data.create("flowers", project=project.url)
+    data.upload("flowers", tmp_path / "images.tar.gz", extract=True, project=project.url)
     experiment.grid_search(nothing, {"n": [1]}, name="before", project=project.url, display=False)
     run = experiment.grid_search(
         sees,
@@ -297,6 +312,7 @@ def test_inputs_are_fetched_once_and_unpacked(local_cluster: Any, bucket: Any, t
             "images": "Resources/images.tar.gz",
             "words": project.path("w.txt"),
             "earlier": "runs:/before/1/trials/0000",
+            "flowers": "data:flowers",
         },
         project=project.url,
         display=False,
@@ -306,8 +322,9 @@ def test_inputs_are_fetched_once_and_unpacked(local_cluster: Any, bucket: Any, t
     for each in filter(None, outputs):
         assert each["files"] == ["a/one.txt", "a/two é.txt"]
         assert (each["text"], each["words"], each["earlier"], each["writable"]) == ("first", "second", True, "0o0")
+        assert each["flowers"] == "second"
     assert len({each["inode"] for each in filter(None, outputs)}) <= 2, "more copies than executors"
-    assert RunDir(run.logdir).read_json("run.json")["inputs"].keys() == {"images", "words", "earlier"}
+    assert RunDir(run.logdir).read_json("run.json")["inputs"].keys() == {"images", "words", "earlier", "flowers"}
 
 
 def test_an_input_that_is_not_there_is_said_before_anything_starts(bucket: Any) -> None:
@@ -333,10 +350,11 @@ def exports(depth: int) -> float:
     trained = DecisionTreeClassifier(max_depth=depth, random_state=0).fit(images, labels)
     mlflow.sklearn.save_model(trained, "model", serialization_format="cloudpickle", pip_requirements=[])
     accuracy = float(trained.score(images, labels))
-    model.export("model", "iris", metrics={"accuracy": accuracy})
+    model.export("model", "iris", metrics={"accuracy": accuracy}, synchronous_timeout=600)
     return accuracy
 
 
+@pytest.mark.slow("MLflow")
 def test_models_exported_by_trials_are_in_mlflows_registry(local_cluster: Any, bucket: Any, tmp_path: Path) -> None:
     """Two at once get a version each; MLflow loads the best of them from S3 by itself."""
     with warnings.catch_warnings():
@@ -344,7 +362,7 @@ def test_models_exported_by_trials_are_in_mlflows_registry(local_cluster: Any, b
         import mlflow.pyfunc
     from sklearn.datasets import load_iris
 
-    project, uri = bucket.fresh(), f"sqlite:///{tmp_path}/mlflow.db"
+    project, uri = bucket.fresh(), empty_database(tmp_path / "mlflow.db")
     run = experiment.grid_search(
         exports, {"depth": [1, 4]}, name="trees", project=project, tracking_uri=uri, display=False
     )
@@ -363,9 +381,10 @@ def test_models_exported_by_trials_are_in_mlflows_registry(local_cluster: Any, b
 
 def saves_and_dies(n: int) -> int:
     """Goes on from where an attempt was that lost its slot."""
-    import signal
     import time
     from pathlib import Path
+
+    import psutil
 
     from hopslite import experiment
 
@@ -375,18 +394,86 @@ def saves_and_dies(n: int) -> int:
         return int(saved.read_text()) + 1
     saved.write_text("41")
     time.sleep(3.0)  # until it has been copied
-    zygote = os.getppid()
-    slot = int(Path(f"/proc/{zygote}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(slot, signal.SIGKILL)
+    _fork_server, _warm_server, slot, *_ = psutil.Process().parents()
+    slot.kill()
     time.sleep(60)
     return -1
 
 
+@pytest.mark.slow("stores")
 def test_a_checkpoint_outlives_its_machine(local_cluster: Any, remote: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOPSLITE_SYNC_INTERVAL", "0.5")
+    monkeypatch.setenv("HOPSLITE_WARM_SECONDS", "0")  # a warm server that a slot has taken over is below another one
     run = experiment.grid_search(saves_and_dies, {"n": [1]}, project=remote.fresh(), display=False)
     assert run.best_metric == 42
     assert starts(RunDir(run.logdir)) == Counter({"0000": 2})
+
+
+def trains_in_shards(lr: float, budget: int, folder: str) -> dict[str, Any]:
+    """A training whose checkpoint is a shard under a new name and then an index, which names it.
+
+    The first attempts of second intervals are killed when their shard is in the store and their index is not.
+    """
+    import time
+    import uuid
+    from pathlib import Path
+
+    import psutil
+
+    from hopslite import experiment
+    from hopslite.executor.context import current
+
+    place = Path(str(experiment.checkpoint_dir()))
+    index = place / "index.json"
+    saved: dict[str, Any] = json.loads(index.read_text()) if index.exists() else {"shard": None, "rates": []}
+    before = [path.name for path in place.glob("shard-*")]
+    if before != ([saved["shard"]] if saved["shard"] else []):
+        raise ValueError(f"{saved['shard']} is in the index, and there are {before}")
+    rates = saved["rates"] + [lr] * (budget - len(saved["rates"]))
+    shard = f"shard-{uuid.uuid4().hex}"
+    (place / shard).write_bytes(os.urandom(1 << 20))
+    for name in before:
+        (place / name).unlink()
+    context = current()
+    assert context is not None
+    mark = Path(folder, context.trial_id)
+    if budget == 2 and not mark.exists():
+        mark.touch()
+        stored = RunDir(f"{context.project}/Experiments/{context.run_id}/trials/{context.trial_id}/checkpoints")
+        until = time.monotonic() + 100
+        while not stored.exists(shard) and time.monotonic() < until:
+            time.sleep(0.1)
+        _fork_server, _warm_server, slot, *_ = psutil.Process().parents()
+        slot.kill()
+        time.sleep(60)
+    index.write_text(json.dumps({"shard": shard, "rates": rates}))
+    return {"metric": sum(rates), "rates": rates}
+
+
+@pytest.mark.slow("stores")
+@pytest.mark.timeout(400)
+def test_members_of_a_population_continue_from_whole_checkpoints(
+    local_cluster: Any, bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also from that of a trial whose earlier attempt had uploaded a part of its own."""
+    monkeypatch.setenv("HOPSLITE_SYNC_INTERVAL", "0.5")
+    monkeypatch.setenv("HOPSLITE_WARM_SECONDS", "0")  # a warm server that a slot has taken over is below another one
+    folder = str(tmp_path)
+    run = experiment.search(
+        lambda lr, budget: trains_in_shards(lr, budget, folder), {"lr": space.uniform(0.1, 1.0)}, "pbt",
+        num_trials=2, algorithm_options={"interval": 1, "max_budget": 4, "quantile": 0.5}, parallelism=1, seed=1,
+        project=bucket.fresh(), display=False,
+    )  # fmt: skip
+    assert run.counts == {"FINISHED": 8}, [trial.error for trial in run.trials]
+    kept, killed = RunDir(run.logdir), {"0002", "0003"}
+    assert starts(kept) == Counter({trial.id: 1 + (trial.id in killed) for trial in run.trials})
+    assert killed & {trial.continues for trial in run.trials}
+    rates = {trial.id: (trial.outputs or {})["rates"] for trial in run.trials}
+    for trial in run.trials:
+        assert rates[trial.id] == (rates[trial.continues] if trial.continues else []) + [trial.params["lr"]]
+    for trial_id in ("0006", "0007"):  # those of the last interval stay
+        place = kept.sub("trials", trial_id, "checkpoints")
+        assert sorted(place.sizes()) == ["index.json", place.read_json("index.json")["shard"]]
 
 
 def logs_scalars(n: int, go: str) -> int:
@@ -407,6 +494,7 @@ def logs_scalars(n: int, go: str) -> int:
     return n
 
 
+@pytest.mark.slow("stores")
 @pytest.mark.timeout(400)
 def test_tensorboard_shows_a_remote_run_live(
     local_cluster: Any, remote: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -422,13 +510,12 @@ def test_tensorboard_shows_a_remote_run_live(
         )
 
     def shown() -> Any:
-        lines = [line for line in display.lines if line.startswith("TensorBoard: ")]
-        if not lines:
+        if not display.statuses:
             return None
-        address = lines[0].removeprefix("TensorBoard: http://").rstrip("/")
+        address, _, run_id = display.statuses[0].tensorboard_url.removeprefix("http://").rstrip("/").partition("/")
         connection = http.client.HTTPConnection(address, timeout=10)
         try:
-            connection.request("GET", "/data/plugin/scalars/tags")
+            connection.request("GET", f"/{run_id}/data/plugin/scalars/tags")
             return json.loads(connection.getresponse().read())
         except (OSError, ValueError):
             return None

@@ -13,13 +13,14 @@ from typing import Any
 
 import psutil
 import pytest
-from observe import Lines, eventually, text_of
-from programs import Program
-from servers import mlflow_client
 
 from hopslite import experiment
 from hopslite.errors import RunIsRunning
-from hopslite.store import JournalReader, RunDir
+from hopslite.storage.journal import JournalReader
+from hopslite.storage.run_directory import RunDir
+from tests.helpers.observe import Lines, eventually, text_of
+from tests.helpers.programs import Program
+from tests.helpers.servers import mlflow_client
 
 DELIVERED_S = 250.0  # MLflow is told by a process that gives way to all others
 LATE_S = 3.0  # "a second", on a machine that does something else, too
@@ -61,17 +62,17 @@ SEARCH = (
     + """
 def killed_at(moment):
     # this driver kills itself there
-    from hopslite import _recorder
-    from hopslite.store import RunDir
+    from hopslite.driver import recorder
+    from hopslite.storage.run_directory import RunDir
 
-    write, emit, write_json, count = os.write, _recorder.Recorder.emit, RunDir.write_json, [0]
+    write, emit, write_json, ends = os.write, recorder.Recorder.emit, RunDir.write_json, []
 
     def torn_write(descriptor, data):
         if "/journal/" in os.readlink(f"/proc/self/fd/{descriptor}"):
-            count[0] += 1
-            if count[0] == 4:
+            if any(ends):  # the end of a trial was written before
                 write(descriptor, data[: len(data) - 20])
                 os.kill(os.getpid(), signal.SIGKILL)
+            ends.append(b'"kind": "ended"' in bytes(data))
         return write(descriptor, data)
 
     def last_emit(self, kind, *rest, **more):
@@ -87,7 +88,7 @@ def killed_at(moment):
     if moment == "while the journal is written":
         os.write = torn_write
     elif moment == "when all trials have ended":
-        _recorder.Recorder.emit = last_emit
+        recorder.Recorder.emit = last_emit
     elif moment == "when the journal is complete":
         RunDir.write_json = last_write
 
@@ -101,12 +102,12 @@ RESUME = (
     HEAD
     + """
 from hopslite.errors import RunIsRunning, RunTakenOver
-from hopslite.store import sessions
+from hopslite.storage import driver_lease
 from pyspark.sql import SparkSession
 
 if "ELSEWHERE" in os.environ:  # process ids mean nothing to this driver
-    place = sessions._place
-    sessions._place = lambda: {**place(), "host": "elsewhere"}
+    place = driver_lease._pid_scope
+    driver_lease._pid_scope = lambda: {**place(), "host": "elsewhere"}
 
 SparkSession.builder.master("local[2]").getOrCreate()
 open(f"{FOLDER}/ready-{os.getpid()}", "w").close()
@@ -133,7 +134,7 @@ except RunTakenOver as error:
 
 
 def optimised(x: float, n: int) -> float:
-    """What the programs' function returns."""
+    """The return value of the programs' function."""
     return x * n
 
 
@@ -145,9 +146,9 @@ def programs() -> Iterator[list[Program]]:
         program.kill()
 
 
-def noted(folder: Path, what: str) -> list[tuple[str, int, float]]:
-    """Which trials (by their parameters) began or ended, in which process and when."""
-    lines = [line.split() for line in text_of(folder / what).splitlines()]
+def noted(folder: Path, kind: str) -> list[tuple[str, int, float]]:
+    """Trials (by their parameters) that began or ended, with process and time."""
+    lines = [line.split() for line in text_of(folder / kind).splitlines()]
     return [(params, int(pid), float(moment)) for params, pid, moment in lines]
 
 
@@ -177,12 +178,12 @@ def kill(program: Program) -> None:
     """And wait until its trials have noticed."""
     program.remember_family()
     program.process.send_signal(signal.SIGKILL)
-    program.process.wait(30)
+    program.process.wait()
     eventually(lambda: not program.survivors(), "nothing of it is left", 60)
 
 
 def ends(run: RunDir) -> Counter[str]:
-    """How often each trial ended, as the journal has it."""
+    """The number of ends of each trial, from the journal."""
     return Counter(str(event.trial) for event in JournalReader(run).new() if event.kind == "ended")
 
 
@@ -212,13 +213,19 @@ def resumed_by(
 
 MOMENTS = [
     ("when few have ended", "auto", "random"),
-    ("in the middle", "id", "differential_evolution"),
     ("while the journal is written", "id", "random"),
-    ("when all trials have ended", "id", "random"),
-    ("when the journal is complete", "id", "random"),
+    *(
+        pytest.param(*moment, marks=pytest.mark.slow("matrix"))
+        for moment in (
+            ("in the middle", "id", "differential_evolution"),
+            ("when all trials have ended", "id", "random"),
+            ("when the journal is complete", "id", "random"),
+        )
+    ),
 ]
 
 
+@pytest.mark.slow("killed drivers")
 @pytest.mark.parametrize(("moment", "how", "algorithm"), MOMENTS)
 def test_a_driver_that_is_killed_loses_nothing(
     local_spark: Any, tmp_path: Path, programs: list[Program], moment: str, how: str, algorithm: str
@@ -274,6 +281,7 @@ def test_a_driver_that_is_killed_loses_nothing(
         assert len(in_journal) == TRIALS
 
 
+@pytest.mark.slow("killed drivers")
 @pytest.mark.timeout(600)
 def test_mlflow_shows_a_resumed_run_once(local_spark: Any, tmp_path: Path, programs: list[Program]) -> None:
     database = f"sqlite:///{tmp_path}/mlflow.db"
@@ -290,33 +298,34 @@ def test_mlflow_shows_a_resumed_run_once(local_spark: Any, tmp_path: Path, progr
     eventually(told_of, "the database is made", DELIVERED_S)  # two cannot make it at once
     client = mlflow_client(database)
 
-    def told() -> list[Any]:
-        found = client.search_experiments(filter_string="name = 'killed'")
-        return list(client.search_runs([found[0].experiment_id])) if found else []
+    def mlflow_runs() -> list[Any]:
+        experiments = client.search_experiments(filter_string="name = 'killed'")
+        return list(client.search_runs([experiments[0].experiment_id])) if experiments else []
 
-    eventually(lambda: len(told()) >= 4, "MLflow knows of it", DELIVERED_S)
+    eventually(lambda: len(mlflow_runs()) >= 4, "MLflow knows of it", DELIVERED_S)
     kill(first)
     (tmp_path / "go").touch()
     result = experiment.resume(
         Path(run.url).name, project=tmp_path / "hopslite_project", tracking_uri=database, display=False
     )
     parents = eventually(
-        lambda: [each for each in told() if each.info.status == "FINISHED" and is_parent(each)],
+        lambda: [run for run in mlflow_runs() if run.info.status == "FINISHED" and is_parent(run)],
         "all is delivered",
         DELIVERED_S,
     )
     assert len(parents) == 1
     assert parents[0].data.tags["hopslite.state"] == "FINISHED"
-    trials = [each for each in told() if each.info.run_id != parents[0].info.run_id]
-    assert sorted(each.data.tags["hopslite.trial_id"] for each in trials) == [t.id for t in result.trials]
-    assert {each.info.status for each in trials} == {"FINISHED"}
-    assert {each.data.tags["mlflow.parentRunId"] for each in trials} == {parents[0].info.run_id}
+    trials = [mlflow_run for mlflow_run in mlflow_runs() if mlflow_run.info.run_id != parents[0].info.run_id]
+    assert sorted(mlflow_run.data.tags["hopslite.trial_id"] for mlflow_run in trials) == [t.id for t in result.trials]
+    assert {mlflow_run.info.status for mlflow_run in trials} == {"FINISHED"}
+    assert {mlflow_run.data.tags["mlflow.parentRunId"] for mlflow_run in trials} == {parents[0].info.run_id}
 
 
 def is_parent(run: Any) -> bool:
     return "hopslite.trial_id" not in run.data.tags
 
 
+@pytest.mark.slow("killed drivers")
 def test_one_driver_at_a_time(tmp_path: Path, programs: list[Program]) -> None:
     """Nobody can resume a run while its driver lives; of two who try when it is dead, one can."""
     first = search(tmp_path, programs, OPTIONS='{"num_trials": 8}', GATE="3")
@@ -345,6 +354,7 @@ def test_one_driver_at_a_time(tmp_path: Path, programs: list[Program]) -> None:
     assert run.read_json("run.json")["session"] == 2
 
 
+@pytest.mark.slow("killed drivers")
 def test_a_driver_that_stood_still_finds_its_run_taken_over(tmp_path: Path, programs: list[Program]) -> None:
     """It writes nothing more, and leaves the other's trials alone."""
     first = Program(tmp_path, TAKEN_OVER, str(tmp_path), name="first-", GATE="3")
@@ -405,6 +415,7 @@ experiment.distributed(members, strategy="torch", num_workers=2, name="gang", di
 )
 
 
+@pytest.mark.slow("killed drivers")
 def test_a_distributed_run_goes_on_from_its_checkpoint(
     local_spark: Any, tmp_path: Path, programs: list[Program]
 ) -> None:
@@ -420,7 +431,7 @@ def test_a_distributed_run_goes_on_from_its_checkpoint(
     assert sorted(int(epoch) for epoch, _, _ in noted(tmp_path, "ended")) == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
-HYPERBAND = (
+CONTINUED = (
     HEAD
     + """
 def train(x, budget):
@@ -436,20 +447,27 @@ def train(x, budget):
     os.replace(path + ".new", path)
     return x
 
-tell(experiment.search(train, {"x": [0.0, 1.0]}, algorithm="hyperband", seed=3, name="halving", resume="auto",
-                       algorithm_options={"min_budget": 1, "max_budget": 4, "reduction_factor": 2}))
+options = {
+    "hyperband": {"min_budget": 1, "max_budget": 4, "reduction_factor": 2},
+    "pbt": {"population": 5, "max_budget": 4},
+}
+algorithm = sys.argv[2]
+tell(experiment.search(train, {"x": [0.0, 1.0]}, algorithm=algorithm, seed=3, name="continued", resume="auto",
+                       algorithm_options=options[algorithm]))
 """
 )
 
 
+@pytest.mark.slow("killed drivers")
+@pytest.mark.parametrize("algorithm", ["hyperband", "pbt"])
 def test_a_promoted_trial_finds_the_checkpoint_of_the_one_it_continues(
-    local_spark: Any, tmp_path: Path, programs: list[Program]
+    local_spark: Any, tmp_path: Path, programs: list[Program], algorithm: str
 ) -> None:
-    first = Program(tmp_path, HYPERBAND, str(tmp_path))
+    first = Program(tmp_path, CONTINUED, str(tmp_path), algorithm)
     programs.append(first)
 
-    def lines(what: str) -> list[str]:
-        return text_of(tmp_path / what).splitlines()
+    def lines(kind: str) -> list[str]:
+        return text_of(tmp_path / kind).splitlines()
 
     eventually(lambda: len(lines("promoted")) == 2, "both slots have trials that may not go on", 120)
     [run] = first.runs()

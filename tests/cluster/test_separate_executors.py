@@ -8,22 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from observe import Lines, eventually, in_background
 
-from hopslite import experiment
+from hopslite import experiment, util
 from hopslite.errors import InvalidArguments, SparkUnavailable
+from tests.helpers.observe import Lines, eventually, executor, in_background
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("executors") / "project")
-
-
-def executor() -> Any:
-    """The JVM that this trial runs in: the nearest java above it."""
-    import psutil
-
-    return next(parent for parent in psutil.Process().parents() if "java" in parent.name())
 
 
 def meets(n: int, folder: str, expected: int) -> dict[str, Any]:
@@ -39,6 +32,7 @@ def meets(n: int, folder: str, expected: int) -> dict[str, Any]:
     return {"metric": n, "executor": executor().pid, "python": f"runs {os.path.realpath('/proc/self/exe')}"}
 
 
+@pytest.mark.slow("clusters")
 def test_both_executors_run_trials(local_cluster: Any, shared: str, tmp_path: Path) -> None:
     run = experiment.grid_search(
         meets, {"n": [0, 1, 2, 3], "folder": [str(tmp_path)], "expected": [2]}, project=shared, display=False
@@ -48,6 +42,11 @@ def test_both_executors_run_trials(local_cluster: Any, shared: str, tmp_path: Pa
     assert len({out["executor"] for out in outputs}) == 2
     assert {out["python"] for out in outputs} == {f"runs {os.path.realpath('/proc/self/exe')}"}
     assert os.getpid() not in {out["executor"] for out in outputs}
+
+
+def test_the_cluster_says_how_many_executors_there_are(local_cluster: Any) -> None:
+    assert util.num_executors() == util.num_executors(local_cluster.sparkContext) == 2
+    assert util.num_executors(local_cluster) == 2
 
 
 def fragile(n: int, folder: str, times: int) -> int:
@@ -83,6 +82,7 @@ def test_a_trial_that_lost_its_executor_is_run_again_and_no_other(
     assert any("0001" in line and "again" in line for line in display.lines)
 
 
+@pytest.mark.slow("clusters")
 def test_a_trial_that_kills_its_executor_every_time_fails_and_the_search_goes_on(
     local_cluster: Any, shared: str, tmp_path: Path
 ) -> None:

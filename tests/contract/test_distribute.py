@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 
-from hopslite import _plugins
-from hopslite._trial import Member
+from hopslite.core import plugins
+from hopslite.core.types import Member
 from hopslite.distribute import Placed, Size
 
 HOSTS = ("10.0.0.1", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.2", "10.0.0.4", "10.0.0.4")
 NEEDS_PS = {"parameter_server"}
 
 
-@pytest.fixture(params=_plugins.names("distribute"))
+@pytest.fixture(params=plugins.names("distribute"))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
 def strategy(name: str) -> Any:
-    return _plugins.load("distribute", name)
+    return plugins.load("distribute", name)
 
 
 def a_size(name: str, workers: int = 3) -> Size:
@@ -89,12 +89,12 @@ def test_members_have_a_json_form(strategy: Any, name: str) -> None:
 
 
 def config(name: str, size: Size, position: int) -> dict[str, Any]:
-    strategy = _plugins.load("distribute", name)
+    strategy = plugins.load("distribute", name)
     return dict(json.loads(strategy.environment(gang(strategy, size), position)["TF_CONFIG"]))
 
 
 def test_one_mirrored_worker_has_no_tf_config() -> None:
-    strategy = _plugins.load("distribute", "multi_worker_mirrored")
+    strategy = plugins.load("distribute", "multi_worker_mirrored")
     assert strategy.environment(gang(strategy, Size(1)), 0) == {}
     assert strategy.preset(strategy.members(Size(1)), {}, ["tf_keras"]) == {}
 
@@ -121,7 +121,7 @@ def test_a_coordinator_is_not_told_of_the_evaluator() -> None:
 
 @pytest.mark.parametrize(("every", "workers", "servers"), [(False, 2, 3), (True, 1, 0)])
 def test_who_serves_in_a_parameter_server_gang(every: bool, workers: int, servers: int) -> None:
-    members = _plugins.load("distribute", "parameter_server").members(Size(2, ps=1, every_member=every))
+    members = plugins.load("distribute", "parameter_server").members(Size(2, ps=1, every_member=every))
     assert sum(member.role == "worker" for member in members) == workers
     assert sum(member.server for member in members) == servers
     assert [member.gpu for member in members] == [
@@ -131,13 +131,13 @@ def test_who_serves_in_a_parameter_server_gang(every: bool, workers: int, server
 
 
 def test_parameter_servers_are_needed_and_only_there() -> None:
-    assert _plugins.load("distribute", "parameter_server").problems(Size(2, ps=0))
+    assert plugins.load("distribute", "parameter_server").problems(Size(2, ps=0))
     for name in ("multi_worker_mirrored", "torch", "jax"):
-        assert _plugins.load("distribute", name).problems(Size(2, ps=1)), name
+        assert plugins.load("distribute", name).problems(Size(2, ps=1)), name
 
 
 def test_torch_ranks_without_gpus_count_members_of_a_host() -> None:
-    strategy = _plugins.load("distribute", "torch")
+    strategy = plugins.load("distribute", "torch")
     placed = gang(strategy, Size(5))
     found = [strategy.environment(placed, position) for position in range(5)]
     assert {(each["MASTER_ADDR"], each["MASTER_PORT"], each["WORLD_SIZE"]) for each in found} == {
@@ -149,7 +149,7 @@ def test_torch_ranks_without_gpus_count_members_of_a_host() -> None:
 
 
 def test_a_torch_member_with_a_gpu_finds_it_as_its_local_rank() -> None:
-    strategy = _plugins.load("distribute", "torch")
+    strategy = plugins.load("distribute", "torch")
     placed = gang(strategy, Size(3), gpus=1)
     for position in range(3):
         found = strategy.environment(placed, position)
@@ -157,7 +157,7 @@ def test_a_torch_member_with_a_gpu_finds_it_as_its_local_rank() -> None:
 
 
 def test_jax_has_one_coordinator_and_all_local_devices() -> None:
-    strategy = _plugins.load("distribute", "jax")
+    strategy = plugins.load("distribute", "jax")
     found = [strategy.environment(gang(strategy, Size(2), gpus=2), position) for position in range(2)]
     assert {each["JAX_COORDINATOR_ADDRESS"] for each in found} == {"10.0.0.1:40000"}
     assert [each["JAX_PROCESS_ID"] for each in found] == ["0", "1"]
@@ -175,7 +175,7 @@ def test_addresses_of_version_6_have_brackets() -> None:
 def test_keras_2_is_preset_where_it_is_installed(
     installed: list[str], given: dict[str, str], expected: dict[str, str]
 ) -> None:
-    strategy = _plugins.load("distribute", "multi_worker_mirrored")
+    strategy = plugins.load("distribute", "multi_worker_mirrored")
     assert strategy.preset(strategy.members(Size(2)), given, installed) == expected
 
 

@@ -7,12 +7,24 @@ import threading
 from pathlib import Path
 
 import pytest
-from saved_models import AT_ONCE, at_once, contents, failing, looking, meeting, saved, stored, stored_at, visible
 
 from hopslite import model
 from hopslite.errors import ModelExists, ModelNotFound, StoreError
-from hopslite.store import Project, RunDir
-from hopslite.store.sessions import claim
+from hopslite.storage.driver_lease import claim
+from hopslite.storage.project import Project
+from hopslite.storage.run_directory import RunDir
+from tests.helpers.saved_models import (
+    AT_ONCE,
+    at_once,
+    contents,
+    failing,
+    looking,
+    meeting,
+    saved,
+    stored,
+    stored_at,
+    visible,
+)
 
 
 @pytest.fixture

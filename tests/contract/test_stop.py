@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hopslite import _plugins
-from hopslite._trial import Direction, Result, State
+from hopslite.core import plugins
+from hopslite.core.types import Direction, Result, State
 from hopslite.stop import Stopper, make
 
-NAMES = _plugins.names("stop")
+NAMES = plugins.names("stop")
 ALONE = {"patience", "threshold"}  # judge a trial by itself; all others compare it with the rest
 # options beside the defaults, and those that mean the same when all values change their sign
 OPTIONS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
@@ -45,7 +45,7 @@ thorough = settings(max_examples=40, deadline=None)
 
 
 def build(name: str, options: dict[str, Any]) -> Stopper:
-    return make(_plugins.load("stop", name)(**options))
+    return make(plugins.load("stop", name)(**options))
 
 
 def call(stopper: Stopper, call: Call) -> str | None:
@@ -143,6 +143,7 @@ def test_what_an_earlier_attempt_reported_counts_no_more(
         assert call(stopper, args) == answer
 
 
+@pytest.mark.slow("soak")
 @every_case
 @thorough
 @given(curves=many_curves, slots=slot_numbers, ends=states, direction=st.sampled_from(Direction))
@@ -200,7 +201,7 @@ def test_a_reason_is_one_line_that_names_the_step(name: str, options: dict[str, 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_name_its_class_and_an_object_will_do(name: str) -> None:
-    cls = _plugins.load("stop", name)
+    cls = plugins.load("stop", name)
     stopper = cls()
     assert make(stopper) is stopper
     assert type(make(name)) is type(make(cls)) is cls

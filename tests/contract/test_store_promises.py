@@ -11,14 +11,22 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
-from observe import eventually
 
-from hopslite._trial import Event
+from hopslite.core.types import Event
 from hopslite.errors import RunIsRunning, StoreError
-from hopslite.store import JournalReader, JournalWriter, Project, RunDir, journal, notes, sessions
-from hopslite.store.notes import LOCK, Notes
+from hopslite.storage import annotations as notes
+from hopslite.storage import driver_lease, journal, journal_writer
+from hopslite.storage.annotations import LOCK, Notes
+from hopslite.storage.journal import JournalReader
+from hopslite.storage.journal_writer import JournalWriter
+from hopslite.storage.project import Project
+from hopslite.storage.run_directory import RunDir
+from tests.helpers.observe import eventually
 
 T = TypeVar("T")
+
+STORES = ["memory", "file", "s3", "hdfs_server", "gs", "azure"]
+pytestmark = pytest.mark.parametrize("store_url", STORES, indirect=True)
 
 AT_ONCE = 8
 NAMES = [
@@ -97,7 +105,7 @@ class TestNotes:
     def test_of_those_who_write_at_once_nobody_is_lost(self, run: RunDir) -> None:
         def tag(number: int) -> None:
             directory = RunDir(run.url)
-            with Notes.alone(directory):
+            with Notes.locked(directory):
                 there = Notes.read(directory)
                 Notes({**there.tags, str(number): "x"}, there.text).write(directory)
 
@@ -108,7 +116,7 @@ class TestNotes:
     def test_one_who_was_killed_holds_nobody_up(self, run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(notes, "ABANDONED_SECONDS", 0.3)
         run.write_bytes(LOCK, b"of one who was killed")
-        with Notes.alone(run):
+        with Notes.locked(run):
             Notes({"a": "1"}).write(run)
         assert Notes.read(run).tags == {"a": "1"}
 
@@ -154,11 +162,14 @@ class TestFiles:
         run.write_bytes("b", b"before")
         assert run.list() == ["b"]
         assert not run.exists("a")
-        program = "import sys; from hopslite.store import RunDir; RunDir(sys.argv[1]).write_bytes('a', b'one')"
+        program = (
+            "import sys; from hopslite.storage.run_directory import RunDir; RunDir(sys.argv[1]).write_bytes('a', b'1')"
+        )
         subprocess.run([sys.executable, "-c", program, run.url], check=True, timeout=120)
         assert run.exists("a")
         assert run.list() == ["a", "b"]
 
+    @pytest.mark.slow("stores")
     @pytest.mark.parametrize("name", NAMES)
     def test_a_name_is_taken_as_it_is(self, run: RunDir, name: str) -> None:
         run.write_bytes(name, b"file")
@@ -195,6 +206,7 @@ class TestFiles:
         run.makedirs("deep/er")
         assert run.read_bytes("deep/er/a") == b"1"
 
+    @pytest.mark.slow("stores")
     def test_a_reader_never_sees_a_part(self, run: RunDir, elsewhere: RunDir) -> None:
         big, small = b"b" * (12 << 20), b"s"  # more than s3fs reads or HDFS writes in one piece
         run.write_bytes("x", small)
@@ -216,6 +228,7 @@ class TestFiles:
         assert seen <= {b"bb", b"ss"}
         assert run.list() == ["x"]
 
+    @pytest.mark.slow("stores")
     def test_a_large_file(self, run: RunDir) -> None:
         size = (130 if run.url.startswith("s3://") else 20) << 20  # in several parts
         content = os.urandom(1 << 20) * (size >> 20)
@@ -330,8 +343,8 @@ class TestJournal:
 
     @pytest.mark.parametrize("first", ["old", "new"])
     def test_a_writer_of_before_is_shut_out(self, run: RunDir, first: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(journal, "FLUSH_SECONDS", 0.01)
-        monkeypatch.setattr(journal, "SEGMENT_BYTES", 2000)
+        monkeypatch.setattr(journal_writer, "FLUSH_SECONDS", 0.01)
+        monkeypatch.setattr(journal_writer, "SEGMENT_BYTES", 2000)
         old = JournalWriter(run)
         old.append(event(0))
         eventually(lambda: events(run), "the first event")
@@ -358,29 +371,29 @@ class TestJournal:
         assert events(run) == [event(0), event(1), event(2)]
 
 
-class TestSessions:
+class TestLeases:
     def test_one_after_the_other(self, run: RunDir, elsewhere: RunDir) -> None:
-        assert sessions.at_work(run) is False
+        assert driver_lease.has_live_driver(run) is False
         for number in (1, 2):
-            session = sessions.claim(run)
+            session = driver_lease.claim(run)
             assert session.number == number
-            assert sessions.at_work(elsewhere) is True
+            assert driver_lease.has_live_driver(elsewhere) is True
             session.renew()
             session.release()
-            assert sessions.at_work(elsewhere) is False
+            assert driver_lease.has_live_driver(elsewhere) is False
         assert run.list("sessions") == ["0001.json", "0002.json"]
 
     def test_a_second_claim_is_refused(self, run: RunDir, elsewhere: RunDir) -> None:
-        session = sessions.claim(run)
+        session = driver_lease.claim(run)
         with pytest.raises(RunIsRunning, match="this process"):
-            sessions.claim(elsewhere)
+            driver_lease.claim(elsewhere)
         session.renew()
         session.release()
 
     def test_one_of_many_claims_wins(self, run: RunDir) -> None:
-        def claim(_: int) -> sessions.Session | None:
+        def claim(_: int) -> driver_lease.DriverLease | None:
             try:
-                return sessions.claim(RunDir(run.url))
+                return driver_lease.claim(RunDir(run.url))
             except RunIsRunning:
                 return None
 
@@ -390,9 +403,9 @@ class TestSessions:
         won[0].release()
 
     def test_it_counts(self, run: RunDir, elsewhere: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sessions, "LOCAL_SECONDS", 0.1)
-        monkeypatch.setattr(sessions, "REMOTE_SECONDS", 0.1)
-        session = sessions.claim(run)
+        monkeypatch.setattr(driver_lease, "LOCAL_SECONDS", 0.1)
+        monkeypatch.setattr(driver_lease, "REMOTE_SECONDS", 0.1)
+        session = driver_lease.claim(run)
         eventually(lambda: elsewhere.read_json("sessions/0001.json")["counter"] > 1, "it counts")
         session.release()
         assert elsewhere.read_json("sessions/0001.json")["ended"] is True

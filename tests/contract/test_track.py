@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -16,19 +15,34 @@ from typing import Any
 
 import psutil
 import pytest
-from servers import Script, mlflow_client, read_mlflow, sessions, tensorboard, until, whole_run
 
-from hopslite import _plugins, track
-from hopslite.store import JournalReader, Project, RunDir
+from hopslite import companion
+from hopslite.companion import client
+from hopslite.core import plugins
+from hopslite.storage.journal import JournalReader
+from hopslite.storage.project import Project
+from hopslite.storage.run_directory import RunDir
+from hopslite.track import _interpreter
+from tests.helpers import ROOT
+from tests.helpers.servers import (
+    Script,
+    empty_database,
+    mlflow_client,
+    read_mlflow,
+    sessions,
+    tensorboard,
+    until,
+    whole_run,
+)
 
 GOOD, BAD = "good", "bad"
 SHORT_DRIVER = """
 import sys
-from hopslite import track
-from hopslite.store import RunDir
-from servers import whole_run
+from hopslite import companion
+from hopslite.storage.run_directory import RunDir
+from tests.helpers.servers import whole_run
 run = RunDir(sys.argv[1])
-handle = track.start(run, [sys.argv[2]], None, print)
+handle = companion.follow(run, [sys.argv[2]], None, print)
 whole_run(run)
 handle.finish(0.0)
 """
@@ -52,11 +66,12 @@ def seen_by_mlflow(run: RunDir) -> dict[str, Seen]:
     for trial, child in read_mlflow(uri).items():
         if trial is None:
             continue
-        metrics = {k: v for k, v in child.data.metrics.items() if k in ("metric", "accuracy", "loss")}
-        history = client.get_metric_history(child.info.run_id, "reported")
+        metrics = {k: v for k, v in child.data.metrics.items() if k in ("metric", "reported", "accuracy", "loss")}
+        history = client.get_metric_history(child.info.run_id, "accuracy")
         params = {name: float(v) if name in ("lr", "units") else v for name, v in child.data.params.items()}
-        reported = [(point.step, point.value) for point in history]
-        found[trial] = Seen(params, metrics, reported, ends[child.info.status])
+        reported = list({point.step: point.value for point in history}.items())  # TensorBoard shows one for each step
+        is_stopped = child.data.tags.get("hopslite.state") == "STOPPED"  # which MLflow has as killed
+        found[trial] = Seen(params, metrics, reported, GOOD if is_stopped else ends[child.info.status])
     return found
 
 
@@ -69,10 +84,10 @@ def seen_by_tensorboard(run: RunDir) -> dict[str, Seen]:
             metrics = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
             name = f"trials/{trial}"
             tags = ask("plugin/scalars/tags").get(name, {})
-            points = ask("plugin/scalars/scalars", run=name, tag="reported") if "reported" in tags else []
+            points = ask("plugin/scalars/scalars", run=name, tag="accuracy") if "accuracy" in tags else []
             reported = [(step, value) for _, step, value in points]
             end = ends[group["sessions"][0]["status"]]
-            found[trial] = Seen(group["hparams"], {k: v for k, v in metrics.items() if k != "reported"}, reported, end)
+            found[trial] = Seen(group["hparams"], metrics, reported, end)
     return found
 
 
@@ -82,7 +97,7 @@ READERS: dict[str, Callable[[RunDir], dict[str, Seen]]] = {
 }
 
 
-@pytest.fixture(params=_plugins.names("track"))
+@pytest.fixture(params=plugins.names("track"))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -95,20 +110,12 @@ def see(name: str) -> Callable[[RunDir], dict[str, Seen]]:
     return READERS[name]
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables, which take seconds to make."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    mlflow_client(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
-def run(name: str, project: str, empty_database: Path) -> RunDir:
+def run(name: str, project: str) -> RunDir:
     """A new run, in a project that MLflow knows already."""
     run = Project(project).new_run("digits")[2]
     if name == "mlflow":
-        shutil.copy(empty_database, project)
+        empty_database(Path(project, "mlflow.db"))
     return run
 
 
@@ -123,6 +130,7 @@ def deliver(run: RunDir, *names: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow("MLflow")
 def test_shows_every_trial_and_twice_is_once(name: str, run: RunDir, see: Callable[[RunDir], dict[str, Seen]]) -> None:
     whole_run(run)
 
@@ -134,14 +142,14 @@ def test_shows_every_trial_and_twice_is_once(name: str, run: RunDir, see: Callab
     assert first == {
         "0000": Seen(
             {"lr": 0.25, "units": 3.0, "act": "relu"},
-            {"metric": 0.5, "accuracy": 0.5, "loss": 2.0},
+            {"accuracy": 0.5, "loss": 2.0},
             [(0, 0.0), (1, 0.25), (2, 0.5)],
             GOOD,
         ),
         "0001": Seen(
             {"lr": 0.5, "units": 3.0, "act": "tanh"},
-            {"metric": 0.25, "accuracy": 0.25, "loss": 2.0},
-            [(0, 0.0), (1, 0.25), (2, 0.5)],
+            {"accuracy": 0.25, "loss": 2.0},
+            [(0, 0.0), (1, 0.25), (2, 0.25)],  # the result, which is not what it reported last
             GOOD,
         ),
         "0002": Seen({"lr": 0.5, "units": 3.0, "act": "relu"}, {}, [], BAD),
@@ -149,10 +157,29 @@ def test_shows_every_trial_and_twice_is_once(name: str, run: RunDir, see: Callab
     assert see(run) == first
 
 
+@pytest.mark.slow("MLflow")
+def test_all_metrics_of_a_report_are_curves(name: str, run: RunDir, see: Callable[[RunDir], dict[str, Seen]]) -> None:
+    script = Script(run, optimization_key="loss")
+    script.begin()
+    script.trial("0000", reports=0)
+    for step in range(3):
+        script.add("report", "0000", step=step, value=None, metrics={"accuracy": step / 4})
+    script.add("report", "0000", step=3, value=2.0, metrics={"loss": 2.0, "accuracy": 0.5})
+    script.end("0000", metric=2.0, outputs={"loss": 2.0, "accuracy": 0.75})
+    script.finish()
+    script.close()
+
+    assert deliver(run, name).returncode == 0
+    trial = see(run)["0000"]
+    assert trial.reported == [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.75)]  # at the end its result
+    assert trial.metrics == {"loss": 2.0, "accuracy": 0.75}
+
+
+@pytest.mark.slow("MLflow")
 def test_follows_a_run(name: str, run: RunDir, see: Callable[[RunDir], dict[str, Seen]]) -> None:
     warnings: list[str] = []
     script = Script(run)
-    handle = track.start(run, [name], None, warnings.append)
+    handle = companion.follow(run, [name], None, warnings.append)
     script.begin()
     script.trial("0000")
     script.end("0000")
@@ -163,6 +190,7 @@ def test_follows_a_run(name: str, run: RunDir, see: Callable[[RunDir], dict[str,
     else:
         until(lambda: list(Path(run.url).glob("trials/0001/*tfevents*")), "event files before the run's end")
     script.end("0001")
+    process_of(handle).kill()  # another one goes on
     script.finish()
     script.close()
 
@@ -171,6 +199,20 @@ def test_follows_a_run(name: str, run: RunDir, see: Callable[[RunDir], dict[str,
     assert warnings == []
 
 
+def test_a_tracking_process_that_is_killed_again_and_again_is_given_up(
+    name: str, run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "RESTARTS", 1)
+    monkeypatch.setattr(_interpreter, "BOOT", "print('[half a line', flush=True); import os; os.kill(os.getpid(), 9)")
+    warnings: list[str] = []
+    handle = companion.follow(run, [name], None, warnings.append)
+    assert not handle.finish(60)
+    [line] = warnings
+    assert line.startswith("the tracking process ended unexpectedly (status -9); deliver the run later with: ")
+    assert line.endswith(f"-m hopslite.track {run.url}")
+
+
+@pytest.mark.slow("MLflow")
 def test_a_killed_driver_leaves_nothing_running(
     name: str, run: RunDir, see: Callable[[RunDir], dict[str, Seen]]
 ) -> None:
@@ -195,12 +237,14 @@ def test_a_killed_driver_leaves_nothing_running(
     assert "run_ended" not in kinds  # only the driver writes the journal
 
 
+@pytest.mark.slow("MLflow")
 def test_a_driver_may_end_at_once(name: str, run: RunDir, see: Callable[[RunDir], dict[str, Seen]]) -> None:
     subprocess.run([sys.executable, "-c", SHORT_DRIVER, run.url, name], check=True, env=with_helpers(), timeout=120)
 
     assert {trial: seen.end for trial, seen in see(run).items()} == {"0000": GOOD, "0001": GOOD, "0002": BAD}
 
 
+@pytest.mark.slow("MLflow")
 def test_two_first_runs_at_once(name: str, project: str, see: Callable[[RunDir], dict[str, Seen]]) -> None:
     runs = [Project(project).new_run("digits")[2] for _ in range(2)]
     warnings: list[str] = []
@@ -212,7 +256,7 @@ def test_two_first_runs_at_once(name: str, project: str, see: Callable[[RunDir],
         script.finish(best=f"{number:04d}")
         script.close()
 
-    handles = [track.start(run, [name], None, warnings.append) for run in runs]
+    handles = [companion.follow(run, [name], None, warnings.append) for run in runs]
 
     assert [handle.finish(120) for handle in handles] == [True, True]
     assert warnings == []
@@ -225,11 +269,18 @@ def test_two_first_runs_at_once(name: str, project: str, see: Callable[[RunDir],
         assert list(see(runs[1])) == ["0001"]
 
 
+def process_of(followed: companion.FollowedRun) -> subprocess.Popen[bytes]:
+    """The companion's process."""
+    assert followed._companion is not None
+    assert followed._companion._process is not None
+    return followed._companion._process
+
+
 def with_helpers() -> dict[str, str]:
     """The environment of a Python process that imports what this file imports."""
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parents[1], Path(__file__).parents[2]))),
+        "PYTHONPATH": str(ROOT),
     }
 
 
@@ -242,10 +293,9 @@ def be_a_driver(url: str, name: str) -> None:
     script.end("0000")
     script.trial("0001")
     script.writer.close()
-    handle = track.start(run, [name], None, print)
-    assert handle._process is not None
+    handle = companion.follow(run, [name], None, print)
     until(lambda: _has_begun(run, name), "the second trial is known")
-    print(handle._process.pid, flush=True)
+    print(process_of(handle).pid, flush=True)
     signal.pause()
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import hopslite
+from tests.helpers.framework_modules import imports_a_framework
 
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(hopslite.__path__, "hopslite.")
-    if not module.name.endswith("__main__")
+    if not module.name.endswith("__main__") and not imports_a_framework(module.name)
 )
 
 

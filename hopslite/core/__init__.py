@@ -1,0 +1,1 @@
+"""Values that cross boundaries, settings, plug-ins and formatting."""

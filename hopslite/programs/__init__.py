@@ -1,0 +1,1 @@
+"""Commands as training functions, for `hopslite run`."""

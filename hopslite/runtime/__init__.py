@@ -1,1 +1,0 @@
-"""What runs inside an executor: the slot, the trial's process, and what user code finds there."""

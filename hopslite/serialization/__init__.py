@@ -1,0 +1,1 @@
+"""Serialization of the training function, its program and its values for trials."""
