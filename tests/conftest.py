@@ -29,7 +29,7 @@ from tests.helpers.stores import S3, Hdfs, Unavailable, mlflow_over_postgres, ru
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytest_plugins = ["tests.helpers.left_out"]
+pytest_plugins = ["tests.helpers.slow"]
 
 T = TypeVar("T")
 

@@ -82,12 +82,12 @@ def _loader() -> Any:
     import torch
     from torch.utils.data import DataLoader, DistributedSampler
 
-    class Loader(DataLoader):  # type: ignore[type-arg]
+    class Loader(DataLoader):  # type: ignore[misc]
         """Moves batches to the current GPU, and draws a new order for each pass."""
 
         passes = 0
 
-        def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        def __iter__(self) -> Iterator[Any]:
             if isinstance(self.sampler, DistributedSampler):
                 self.sampler.set_epoch(self.passes)
             self.passes += 1

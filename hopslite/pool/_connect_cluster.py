@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 
 from ..channel.addresses import interface_towards, is_local_address
 from ._cluster_capacity import ClusterCapacity
-from ._connect_server import ANSWER_SECONDS, ConnectServer
-from ._connect_session import call
+from ._connect_server import ConnectServer
 from ._connect_task import gpu_function, probe_function
 
 __all__ = ["ConnectCluster"]
@@ -80,10 +79,11 @@ class ConnectCluster(ClusterCapacity):
         requests = self._task_requests()
         if requests is None or self.local:
             return None
-        made = call(
-            lambda: _create_profile(self._server.session, requests, self._executor_requests(), *self._gpu_discovery)
+        return _Profile(
+            self._server.answer(
+                lambda: _create_profile(self._server.session, requests, self._executor_requests(), *self._gpu_discovery)
+            )
         )
-        return _Profile(made.result(ANSWER_SECONDS))
 
     def _cores_of_executors(self, patience: float) -> int | None:
         executors_and_cores = self._local_cluster()

@@ -8,24 +8,24 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from ._connect_session import Endpoint, call, endpoint_of, error_line
+from ._connect_session import GONE_SECONDS, Endpoint, answer, call, endpoint_of, error_line
 from ._connect_task import BatchFunction
 
 __all__ = ["ConnectServer"]
 
 EXIT_ATTRIBUTE = "_hopslite_exit"  # on a session: that its connection is closed at the end
 FACTS_ATTRIBUTE = "_hopslite_facts"  # on a session: nothing of it changes later
-ANSWER_SECONDS = 30.0  # for a short request
 INTERRUPT_SECONDS = 5.0
 WATCH_SECONDS = 2.0  # between two looks at the server
 REFRESH_SECONDS = 5.0  # between two questions about its cores, which are also a sign that the session lives
-GONE_SECONDS = 10.0  # without a connection: the server has ended, and with it its executors
 STOPPED = "the Spark Connect session was stopped during the run"
 SESSION_ERRORS = re.compile(r"INVALID_HANDLE|SESSION_(CHANGED|CLOSED|NOT_FOUND)|closed channel")
 RANGE = re.compile(r"Range \(.*?splits=(?:Some\()?(\d+)")
+
+T = TypeVar("T")
 
 
 class ConnectServer:
@@ -40,7 +40,7 @@ class ConnectServer:
         self.endpoint: Endpoint | None = endpoint_of(session)
         _close_at_exit(session)
         self.facts = self._read_facts()
-        self._cores = call(self._ask_cores).result(ANSWER_SECONDS)
+        self._cores = self.answer(self._ask_cores)
         self._refreshed, self._refreshing = time.monotonic(), threading.Lock()
         self._gone: str | None = None
         self._closing = threading.Event()
@@ -49,17 +49,21 @@ class ConnectServer:
     def _read_facts(self) -> dict[str, Any]:
         facts: dict[str, Any] | None = getattr(self.session, FACTS_ATTRIBUTE, None)
         if facts is None:
-            conf = call(lambda: dict(self.session.conf.getAll)).result(ANSWER_SECONDS)
+            conf = self.answer(lambda: dict(self.session.conf.getAll))
             facts = {
                 "application_id": conf.get("spark.app.id"),
                 "master": conf.get("spark.master", ""),
-                "version": call(lambda: str(self.session.version)).result(ANSWER_SECONDS),
+                "version": self.answer(lambda: str(self.session.version)),
                 "ui": None,
                 "connect_server": str(self.endpoint or self.session.client.host),
                 "conf": {name: str(value) for name, value in conf.items() if not name.startswith("spark.sql.")},
             }
             setattr(self.session, FACTS_ATTRIBUTE, facts)
         return facts
+
+    def answer(self, request: Callable[[], T]) -> T:
+        """The result of a short request of the session. Raises SparkUnavailable when the server does not answer."""
+        return answer(request, self.endpoint)
 
     # --- its state
 

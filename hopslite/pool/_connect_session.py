@@ -10,12 +10,14 @@ import shlex
 import socket
 import sys
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from ..core import extras
 from ..core.redaction import redact
+from ..core.text_table import is_terminal
 from ..errors import InvalidArguments, MissingExtra, SparkUnavailable
 from ..executor.context import is_for_trials
 from ._start_errors import IN_A_TRIAL
@@ -23,6 +25,7 @@ from ._start_errors import IN_A_TRIAL
 __all__ = [
     "Endpoint",
     "OLDEST_SPARK",
+    "answer",
     "call",
     "current_session",
     "endpoint_of",
@@ -36,7 +39,12 @@ __all__ = [
 OLDEST_SPARK = (4, 0)  # before, queries of Python functions have neither resource profiles nor all of their arguments
 DEFAULT_PORT = 15002
 PATIENCE_SECONDS = 3.0  # for a server to accept a connection
-ANSWER_SECONDS = 30.0  # for its first answer; pyspark itself tries for ten minutes
+# For an answer of a server that accepts connections: a busy one that loads its classes needs a minute, and gRPC waits
+# up to two before it connects again to one that was away. pyspark itself tries for ten minutes.
+ANSWER_SECONDS = 300.0
+NOTE_SECONDS = 10.0  # until a terminal shows that an answer is awaited
+GONE_SECONDS = 10.0  # without a connection: the server has ended, and with it its executors
+LOOK_SECONDS = 2.0  # between two looks whether the server still accepts connections
 LONGEST = 400  # characters of an error
 PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 
@@ -155,11 +163,11 @@ def _new_session(remote: str | None) -> Any:
             return SparkSession.builder.remote(remote).getOrCreate()
         from pyspark.sql.connect.session import SparkSession as ConnectSession
 
-        return call(ConnectSession.builder.remote(remote).getOrCreate).result(ANSWER_SECONDS)
+        return answer(ConnectSession.builder.remote(remote).getOrCreate, endpoint)
     except ImportError as error:
         raise MissingExtra(f"Spark Connect: {error_line(error)}. {extras.pip_install(['connect'])}") from error
-    except concurrent.futures.TimeoutError:
-        raise SparkUnavailable(_unreachable(endpoint or remote, f"no answer within {ANSWER_SECONDS:g} s")) from None
+    except SparkUnavailable:
+        raise
     except Exception as error:
         raise SparkUnavailable(f"no session of {endpoint or remote}: {error_line(error)}") from error
 
@@ -195,10 +203,9 @@ def _checked(session: Any) -> Any:
     """The session, whose server has answered and is new enough."""
     endpoint = endpoint_of(session)
     try:
-        version = call(lambda: str(session.version)).result(ANSWER_SECONDS)
-    except concurrent.futures.TimeoutError:
-        reason = (endpoint and endpoint.problem()) or f"no answer within {ANSWER_SECONDS:g} s"
-        raise SparkUnavailable(_unreachable(endpoint, reason) if endpoint else f"Spark Connect: {reason}") from None
+        version = answer(lambda: str(session.version), endpoint)
+    except SparkUnavailable:
+        raise
     except Exception as error:
         place = f" at {endpoint}" if endpoint else ""
         raise SparkUnavailable(f"the Spark Connect server{place} refuses this session: {error_line(error)}") from error
@@ -221,6 +228,33 @@ def call(function: Callable[[], T]) -> concurrent.futures.Future[T]:
 
     threading.Thread(target=run, name="hopslite-connect", daemon=True).start()
     return future
+
+
+def answer(request: Callable[[], T], endpoint: Endpoint | None) -> T:
+    """The result of a short request, awaited as long as the server accepts connections, at most `ANSWER_SECONDS`.
+
+    Raises:
+        SparkUnavailable: there was no answer, or no connection for `GONE_SECONDS`.
+    """
+    future = call(request)
+    begun = connected = time.monotonic()
+    noted = False
+    while True:
+        try:
+            return future.result(min(LOOK_SECONDS, ANSWER_SECONDS))
+        except concurrent.futures.TimeoutError:
+            if future.done():  # the request's own
+                raise
+        now = time.monotonic()
+        problem = endpoint.problem() if endpoint else None
+        connected = connected if problem else now
+        if now - connected >= GONE_SECONDS or now - begun >= ANSWER_SECONDS:
+            reason = problem or f"no answer within {ANSWER_SECONDS:g} s"
+            raise SparkUnavailable(_unreachable(endpoint, reason) if endpoint else f"Spark Connect: {reason}")
+        if not noted and now - begun >= NOTE_SECONDS and is_terminal(sys.stderr):
+            noted = True
+            sys.stderr.write(f"Waiting for an answer of {endpoint or 'the Spark Connect server'} …\n")
+            sys.stderr.flush()
 
 
 def error_line(error: BaseException) -> str:

@@ -48,6 +48,7 @@ def test_hooks_are_what_make_lint_runs() -> None:
     assert entries == [line.strip().replace("$(VENV)", ".venv") for line in lint[1].splitlines()]
 
 
+@pytest.mark.slow("documentation")
 def test_fragments_have_a_kind_and_make_a_changelog(tmp_path: Path) -> None:
     for fragment in (ROOT / "changelog.d").iterdir():
         assert fragment.name == "README.md" or FORM.fullmatch(fragment.name), fragment.name

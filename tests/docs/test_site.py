@@ -15,6 +15,8 @@ import pytest
 import hopslite
 from tests.helpers import ROOT
 
+pytestmark = pytest.mark.slow("documentation")  # `make docs` builds it in CI
+
 DOCS = ROOT / "docs"
 # Of these elements a browser fetches what the attribute names; an <a> it does not.
 FETCHED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "object": "data"}

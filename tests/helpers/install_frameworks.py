@@ -1,14 +1,13 @@
-"""Install what pip alone would install badly: frameworks without CUDA libraries, and the boto3 that fits s3fs.
+"""Install frameworks without CUDA libraries, which are more than half of a development environment.
 
-    python tests/helpers/install_frameworks.py           # all of it
-    python tests/helpers/install_frameworks.py tensorflow
+    python tests/helpers/install_frameworks.py constraints.txt             # all of them
+    python tests/helpers/install_frameworks.py constraints.txt tensorflow
+    python tests/helpers/install_frameworks.py "" tensorflow               # the newest version that is allowed
 
-`pip install "hopslite[frameworks]"` brings CUDA libraries on Linux, which are more than half of a development
-environment. Here TensorFlow is `tensorflow-cpu`, with `tf_keras` beside it (which would bring `tensorflow`). PyTorch
-comes from the index of its CPU builds, or from PyPI where that cannot be reached. What is installed already stays.
-
-MLflow loads models from S3 with boto3, of which every version wants its own botocore, as aiobotocore does. Among the
-requirements of one call it makes pip try old versions of s3fs for minutes; the version of botocore that is there fits.
+`pip install "hopslite[frameworks]"` brings CUDA libraries on Linux. Here TensorFlow is `tensorflow-cpu`, with
+`tf_keras` beside it (which would bring `tensorflow`). PyTorch's build for the processor comes from wherever pip finds
+one, or from the index of these builds; where there is none, PyTorch comes from PyPI, with CUDA libraries. What is
+installed already stays.
 """
 
 from __future__ import annotations
@@ -38,33 +37,41 @@ def is_installed(distribution: str) -> bool:
         return False
 
 
-def pip(*arguments: str, check: bool = True) -> bool:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
-    return subprocess.run(command, check=check).returncode == 0
+def install(constraints: str, *requirements: str) -> None:
+    command = ["uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", sys.executable]
+    command[0] = str(Path(sys.executable).with_name("uv"))
+    subprocess.run([*command, *(["--constraint", constraints] if constraints else []), *requirements], check=True)
 
 
-def main(names: list[str]) -> None:
-    if not names and not is_installed("boto3"):
-        pip(f"boto3=={importlib.metadata.version('botocore')}")
+def torch_without_cuda(requirement: str) -> bool:
+    """Install PyTorch's build for the processor, if there is one; its other requirements are installed later."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    for places in (["--only-binary", ":all:"], ["--retries", "0", "--index-url", TORCH_INDEX]):
+        done = subprocess.run([*command, *places, f"{requirement}+cpu"], check=False, stderr=subprocess.DEVNULL)
+        if done.returncode == 0:
+            return True
+    return False
+
+
+def main(constraints: str, names: list[str]) -> None:
     chosen = {name: requirement for name, requirement in requirements().items() if name in names or not names}
     wanted = {name: requirement for name, requirement in chosen.items() if not is_installed(name)}
+    if "tensorflow" in wanted and is_installed("tensorflow-cpu"):
+        del wanted["tensorflow"]
     if not wanted:
         return
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):  # elsewhere PyPI's are built for the CPU
-        pip(*wanted.values())
+        install(constraints, *wanted.values())
         return
-    tensorflow = wanted.pop("tensorflow", None)
-    if tensorflow is not None:
-        pip(tensorflow.replace("tensorflow", "tensorflow-cpu"))
-    tf_keras = wanted.pop("tf_keras", None)
-    if tf_keras is not None:
-        pip("--no-deps", tf_keras)
-    torch = wanted.get("torch")
-    if torch is not None and not pip("--retries", "0", "--no-deps", "--index-url", TORCH_INDEX, torch, check=False):
-        print(f"{TORCH_INDEX} has no {torch}, or cannot be reached: PyTorch comes from PyPI, with CUDA libraries")
+    if "tensorflow" in wanted:
+        install(constraints, wanted.pop("tensorflow").replace("tensorflow", "tensorflow-cpu"))
+    if "tf_keras" in wanted:
+        install(constraints, "--no-deps", wanted.pop("tf_keras"))
+    if "torch" in wanted and not torch_without_cuda(wanted["torch"]):
+        print(f"there is no {wanted['torch']} for the processor: PyTorch comes from PyPI, with CUDA libraries")
     if wanted:
-        pip(*wanted.values())  # also what PyTorch needs
+        install(constraints, *wanted.values())  # also what PyTorch needs
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1], sys.argv[2:])

@@ -16,6 +16,8 @@ from hopslite.search import AlgorithmName
 from hopslite.search._factory import known
 from tests.helpers import ROOT
 
+pytestmark = pytest.mark.slow("types")  # of the whole library, by two checkers
+
 HERE = Path(__file__).parent
 MARK = re.compile(r"  # mypy: ([\w-]+); pyright: (\w+)$")
 

@@ -21,6 +21,7 @@ from hopslite.pool import _connect_backend, _connect_server, _connect_session, _
 from hopslite.pool._connect_cluster import ConnectCluster
 from hopslite.pool._connect_session import Endpoint, error_line, is_wanted, open_session, remote_address
 from hopslite.storage.run_directory import RunDir
+from tests.helpers.observe import in_background
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,21 @@ def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     for name in ("pyspark.core.context", "pyspark.context", "pyspark.sql.connect.session"):
         monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def session_of(port: int, answers: threading.Event) -> Any:
+    """A session of a server on this machine, whose version is known when `answers` is set."""
+
+    class Session:
+        is_stopped = False
+        client = SimpleNamespace(_builder=SimpleNamespace(endpoint=f"127.0.0.1:{port}"))
+
+        @property
+        def version(self) -> str:
+            answers.wait()
+            return "4.0.0"
+
+    return Session()
 
 
 class TestWhichSession:
@@ -98,23 +114,40 @@ class TestErrors:
 
     def test_a_server_that_accepts_connections_and_says_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(_connect_session, "ANSWER_SECONDS", 0.1)
-        wait = threading.Event()
-
-        class Session:
-            is_stopped = False
-
-            @property
-            def version(self) -> str:
-                wait.wait(30)
-                return "4.0.0"
-
+        silent = threading.Event()
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-            session = Session()
-            session.client = SimpleNamespace(_builder=SimpleNamespace(endpoint=f"127.0.0.1:{port}"))  # type: ignore[attr-defined]
             with pytest.raises(SparkUnavailable, match=rf"answers at sc://127.0.0.1:{port} \(no answer within 0.1 s"):
-                open_session(session)
-        wait.set()
+                open_session(session_of(port, silent))
+        silent.set()
+
+    def test_a_server_that_answers_late(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is busy: whoever waits looks at it several times before there is an answer."""
+        monkeypatch.setattr(_connect_session, "LOOK_SECONDS", 0.01)
+        monkeypatch.setattr(_connect_session, "GONE_SECONDS", 1e-9)
+        looked = threading.Semaphore(0)
+        answers = threading.Event()
+
+        def look(endpoint: Endpoint) -> None:
+            looked.release()
+
+        monkeypatch.setattr(Endpoint, "problem", look)
+        session = session_of(1, answers)
+        with in_background(lambda: open_session(session)) as opened:
+            for _ in range(5):
+                looked.acquire()
+            answers.set()
+            assert opened.result() is session
+
+    def test_a_server_that_goes_away_before_it_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_connect_session, "LOOK_SECONDS", 0.01)
+        monkeypatch.setattr(_connect_session, "GONE_SECONDS", 0.1)
+        silent = threading.Event()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        with pytest.raises(SparkUnavailable, match=rf"answers at sc://127.0.0.1:{port} \(Connection refused\)"):
+            open_session(session_of(port, silent))
+        silent.set()
 
     def test_the_line_of_a_grpc_error_that_says_something(self) -> None:
         text = (
@@ -187,6 +220,9 @@ class Server:
 
     def cores(self) -> int:
         return self._cores
+
+    def answer(self, request: Any) -> Any:
+        return request()
 
 
 def cluster(server: Server, cpus: int | None = None, gpus: float | None = None, **options: Any) -> ConnectCluster:
