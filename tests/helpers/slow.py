@@ -16,13 +16,16 @@ from typing import Any
 
 import pytest
 
-SLOW = {  # names of fixtures, or of parameters by which a test asks for one
+SLOW = {  # fixtures, and parameters
     "azure": "stores",
     "browser": "browsers",
     "connect_server": "Spark Connect",
+    "gp": "frameworks",  # Optuna's sampler computes with PyTorch
     "gs": "stores",
     "hdfs_server": "stores",
     "jupyterlab": "browsers",
+    "keras jax": "frameworks",
+    "keras torch": "frameworks",
     "mlflow_postgres": "MLflow",
     "spark_connect": "Spark Connect",
     "standalone_cluster": "clusters",

@@ -723,6 +723,7 @@ def test_each_rank_has_its_share_and_all_have_as_much():
     assert _share("path", 1, 3) == "path"
 
 
+@pytest.mark.slow("frameworks")
 class TestDataLoader:
     def test_without_other_ranks(self) -> None:
         torch = pytest.importorskip("torch")

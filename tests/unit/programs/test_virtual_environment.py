@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -226,10 +225,9 @@ def test_what_cannot_be_made_on_an_executor_fails_the_trial_with_the_words_of_th
         experiment.launch(command, project=project, pool="inline", display=False)
 
 
-@pytest.mark.skipif(shutil.which("uv") is None, reason="no uv on the PATH")
 def test_another_python(tmp_path: Path) -> None:
     other = next(version for version in ("3.12", "3.11") if version != VERSION)
-    find = ["uv", "python", "find", "--no-python-downloads", other]
+    find = [str(Path(sys.executable).with_name("uv")), "python", "find", "--no-python-downloads", other]
     if subprocess.run(find, capture_output=True, check=False).returncode:
         pytest.skip(f"no Python {other} on this machine")
     assert make_environment(Requirements("", other)).version.startswith(f"{other}.")
