@@ -13,6 +13,7 @@ from typing import Any
 
 import cloudpickle
 
+from ..core.child_python import python_command
 from ._parts import Group
 
 __all__ = ["model_problems"]
@@ -34,14 +35,13 @@ def model_problems(generator: Callable[..., Any], groups: Sequence[Group]) -> li
         payload = cloudpickle.dumps((generator, list(groups)))
     except Exception:  # noqa: BLE001 - the verb says so, with the culprit's name
         return []
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
-        "CUDA_VISIBLE_DEVICES": "",  # GPUs are for trials
-    }
+    command, path = python_command(
+        "from hopslite.ablation._keras import main; main()", [os.path.abspath(entry) for entry in sys.path]
+    )
+    environment = {**os.environ, **path, "CUDA_VISIBLE_DEVICES": ""}  # GPUs are for trials
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "hopslite.ablation._keras"],
+            command,
             input=payload,
             capture_output=True,
             env=environment,

@@ -253,7 +253,3 @@ def main() -> None:
         wrong = list(error.problems)
     with answer:
         json.dump(wrong, answer)
-
-
-if __name__ == "__main__":
-    main()

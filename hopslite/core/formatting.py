@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from .plain_values import is_integer, is_number, is_time
 from .redaction import is_secret, redact, redact_value
 from .types import Direction, State, finite
 
@@ -104,9 +105,9 @@ def value(item: Any) -> str:
     """Shortened value of a parameter: six significant digits, functions and classes by name, the rest truncated."""
     if isinstance(item, (bool, type(None))):
         return str(item)
-    if isinstance(item, numbers.Integral):
+    if is_integer(item):
         return str(int(item))
-    if isinstance(item, numbers.Real):
+    if is_number(item):
         return f"{float(item):.6g}"
     return one_line(_text(item), VALUE_CHARS)
 
@@ -141,16 +142,16 @@ class _Text(str):
 def _exact(item: Any) -> str:
     if isinstance(item, (bool, str)) and not isinstance(item, _Text):
         return one_line(repr(item))
-    if isinstance(item, numbers.Integral):
+    if is_integer(item):
         return str(int(item))
-    if isinstance(item, numbers.Real):
+    if is_number(item):
         return repr(float(item))
     return one_line(_text(item))
 
 
 def _text(item: Any) -> str:
-    if isinstance(item, str):
-        return item
+    if isinstance(item, str) or is_time(item):
+        return str(item)
     return getattr(item, "__qualname__", None) or repr(item)
 
 

@@ -8,12 +8,14 @@ import sys
 from collections.abc import ItemsView, Iterator, KeysView, Sequence, ValuesView
 from typing import Any, TypeGuard
 
-__all__ = ["is_bool", "is_integer", "is_number", "listed", "plain", "short"]
+__all__ = ["is_bool", "is_integer", "is_number", "is_time", "listed", "plain", "short"]
 
 
 def plain(value: Any) -> Any:
     """Python bool, int or float for a number of another type, such as NumPy's; other values unchanged."""
     if isinstance(value, (bool, int, float, str, type(None))) and not _is_of_numpy(value, "generic"):
+        return value
+    if is_time(value):  # whose item() is a number where nanoseconds count
         return value
     if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):  # also arrays of one element
         item = value.item()
@@ -34,15 +36,20 @@ def is_bool(value: Any) -> TypeGuard[bool]:
 
 
 def is_number(value: Any) -> bool:
-    """True for a real number of any type; bools are not counted as numbers."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    """True for a real number of any type; bools and times are not counted as numbers."""
+    return isinstance(value, numbers.Real) and not is_time(value) and not is_bool(value)
 
 
 def is_integer(value: Any, minimum: int | None = None) -> TypeGuard[int]:
-    """True for an integer of any type, of at least `minimum`; bools are not counted as integers."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    """True for an integer of any type, of at least `minimum`; bools and times are not counted as integers."""
+    if not isinstance(value, numbers.Integral) or not is_number(value):
         return False
     return minimum is None or int(value) >= minimum
+
+
+def is_time(value: Any) -> bool:
+    """True for a NumPy datetime64 or timedelta64, which registers as an integer although it has a unit."""
+    return _is_of_numpy(value, "datetime64") or _is_of_numpy(value, "timedelta64")
 
 
 def _is_of_numpy(value: Any, kind: str) -> bool:

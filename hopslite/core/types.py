@@ -9,6 +9,8 @@ import math
 import numbers
 from typing import Any, Literal, TypeVar
 
+from .plain_values import is_time
+
 __all__ = [
     "BUDGET",
     "DEFAULT_KEY",
@@ -226,13 +228,17 @@ class Event(_Value):
 
 
 def json_safe(value: Any, strict: bool = False) -> Any:
-    """JSON form of any value, for records: numbers stay numbers, arrays become lists, the rest its `repr`.
+    """JSON form of any value, for records: numbers stay numbers, arrays and sets become lists, the rest its `repr`.
+
+    It is the same in every process: the items of a set are in the order of their JSON.
 
     JSON has no NaN and no infinities. Python's reader and writer have, so that they stay numbers on the way to the
     driver and the trackers; `strict` makes them text ("NaN", "Infinity"), for files that any program may read.
     """
     if isinstance(value, (str, bool, type(None))):
         return value
+    if is_time(value):
+        return str(value)
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
@@ -240,10 +246,15 @@ def json_safe(value: Any, strict: bool = False) -> Any:
         return json.dumps(number) if strict and not math.isfinite(number) else number
     if isinstance(value, dict):
         return {str(k): json_safe(v, strict) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (list, tuple)):
         return [json_safe(v, strict) for v in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((json_safe(v, strict) for v in value), key=lambda item: json.dumps(item, sort_keys=True))
     to_list = getattr(value, "tolist", None)  # numpy scalars and arrays
     if callable(to_list) and not isinstance(value, type):
+        if getattr(getattr(value, "dtype", None), "kind", None) in ("M", "m"):  # times, whose unit tolist may lose
+            array: Any = value
+            return json_safe(list(array) if array.ndim else array[()], strict)
         return json_safe(to_list(), strict)
     return getattr(value, "__qualname__", None) or repr(value)
 

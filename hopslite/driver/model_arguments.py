@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import numbers
 import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..core.plain_values import is_integer
 from ..core.redaction import without_credentials
 from ..core.settings import Settings
 from ..errors import StoreError
@@ -63,7 +63,7 @@ def check_version(value: Any, argument: str, problems: list[str]) -> int | None:
     """A model's version as an integer; problems are added to the list."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < 1:
+    if not is_integer(value, 1):
         problems.append(f"{argument}={value!r}; give a whole number from 1, or none")
         return None
     return int(value)

@@ -20,6 +20,7 @@ from ..serialization.program import Program
 from .context import TrialContext
 from .forked_trial import FrameworkChanges, resource_usage, run_trial
 from .forking_process import ForkingProcess
+from .inherited_generators import InheritedGenerators
 from .inputs import import_cache
 from .job_spec import Job
 from .preimport import import_all
@@ -36,12 +37,18 @@ class ForkServerProcess(ForkingProcess[tuple[str, int]]):
         control: connection to the slot, which sends the setup as two frames: JSON and the serialized program.
         variables: environment variables that frameworks have set when they were imported.
         initial_filters: the warning filters before frameworks were imported.
+        generators: random number generators of the frameworks.
     """
 
     def __init__(
-        self, control: socket.socket, variables: dict[str, str], initial_filters: Collection[tuple[Any, ...]]
+        self,
+        control: socket.socket,
+        variables: dict[str, str],
+        initial_filters: Collection[tuple[Any, ...]],
+        generators: InheritedGenerators,
     ) -> None:
         super().__init__(control)
+        self._generators = generators
         self._send(pid=os.getpid())
         setup = json.loads(self._connection.recv_bytes())
         self._job = Job(**setup["job"], payload=self._connection.recv_bytes())
@@ -54,6 +61,7 @@ class ForkServerProcess(ForkingProcess[tuple[str, int]]):
     def serve(self, timeout: float | None = None) -> None:
         self._import(self._preimports)
         import_cache(self._job.inputs)
+        self._generators.find()
         self._changes = FrameworkChanges()
         gc.collect()
         gc.freeze()
@@ -70,6 +78,7 @@ class ForkServerProcess(ForkingProcess[tuple[str, int]]):
                 self._environment = dict(os.environ)
             os.environ.update(request["environment"])  # as the trial had set it before it imported the framework
             self._import(request["modules"])
+            self._generators.find()
             self._changes = FrameworkChanges()
             gc.freeze()
             return
@@ -77,7 +86,9 @@ class ForkServerProcess(ForkingProcess[tuple[str, int]]):
 
         def run() -> None:
             pipe = TrialPipe(descriptors[0], *map(SharedBuffers, descriptors[1:]))
-            run_trial(self._job, spec, context, cwd, pipe, self._environment, self._load, self._changes)
+            run_trial(
+                self._job, spec, context, cwd, pipe, self._environment, self._load, self._changes, self._generators
+            )
 
         self._fork((spec.trial_id, spec.attempt), descriptors, run)
 

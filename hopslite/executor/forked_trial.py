@@ -15,12 +15,15 @@ from ..channel.trial_pipe import TrialPipe
 from ..core.types import Result, Spec, State
 from .context import TrialContext
 from .copy_on_write import enable_copy_on_write
+from .inherited_generators import InheritedGenerators
 from .job_spec import Job
 from .preimport import ImportWatcher, framework_environment, loaded_frameworks
 from .process_control import replace_environment
+from .process_exit import exit_cleanly
 from .reporter import Reporter, ReportSummary
 from .run_function import Loaded, execute
-from .trial_exit import exit_cleanly, process_failure, write_failure
+from .spark_task import restore
+from .trial_exit import process_failure, write_failure
 from .trial_log import redirect_output
 
 __all__ = ["resource_usage", "run_trial"]
@@ -35,19 +38,17 @@ def run_trial(
     environment: dict[str, str] | None,
     load: Callable[[], Loaded],
     changes: FrameworkChanges,
+    generators: InheritedGenerators,
 ) -> None:
     """Run the trial and send its result, then exit as a program does.
 
     The result is sent before anything else: later steps may fail, as may steps before the training function.
     """
-    process = os.getpid()
-    pipe.send({"pid": process})
-    result = _execute(job, spec, context, cwd, pipe, environment, load, changes)
-    is_trial = os.getpid() == process  # and not a fork of the training function that has returned, too
-    if is_trial:
-        _send_result(pipe, spec, result, changes)
+    pipe.send({"pid": os.getpid()})
+    result = _execute(job, spec, context, cwd, pipe, environment, load, changes, generators)
+    _send_result(pipe, spec, result, changes)
     write_failure(context.log, result)
-    if is_trial and spec.part and result.state is State.FINISHED:
+    if spec.part and result.state is State.FINISHED:
         pipe.await_release()  # until all members are done
     exit_cleanly()
 
@@ -83,6 +84,7 @@ def _execute(
     environment: dict[str, str] | None,
     load: Callable[[], Loaded],
     changes: FrameworkChanges,
+    generators: InheritedGenerators,
 ) -> Result:
     """The trial's result, also if its process cannot be prepared."""
     started = time.time()
@@ -93,8 +95,10 @@ def _execute(
         redirect_output(context.log)
         _write_member_header(spec)
         os.chdir(cwd)
-        enable_copy_on_write(cwd, job.directory)
-        _reseed_numpy()
+        enable_copy_on_write(cwd, (job.directory, job.spark_files))
+        if job.spark_task:
+            restore(job.spark_task)
+        generators.reseed()
         sys.meta_path.insert(
             0, ImportWatcher(lambda name: pipe.send({"loading": name, "environment": changes.environment}))
         )
@@ -143,13 +147,6 @@ def _reporter(job: Job, spec: Spec, pipe: TrialPipe) -> Reporter:
     return Reporter(
         ReportSummary(job.direction, job.optimization_key, job.objectives), send, pipe.stop_reason, pipe.ask
     )
-
-
-def _reseed_numpy() -> None:
-    """Reseed numpy's legacy random state, which forked trials would share (`random` reseeds itself)."""
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()
 
 
 def resource_usage(*usages: resource.struct_rusage) -> dict[str, float]:

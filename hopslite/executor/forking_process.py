@@ -128,8 +128,8 @@ class ForkingProcess(Generic[Label]):
             if os.getppid() != parent:  # it has ended before
                 return
             self._unwatch_children()
-            for number in (signal.SIGCHLD, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             self._disconnect()
             run()
             code = 0

@@ -41,7 +41,7 @@ class InlineRunner:
         os.environ.update(self._resources.enter_context(program_file(job.payload, scratch_disk())))
         self._resources.enter_context(self._program.installed(job.arguments))
         self._load = functools.cache(self._program.load)
-        self._work = WorkDir(job.directory, job.local_logdir)
+        self._work = WorkDir(job.directory, job.local_logdir, job.spark_files)
         self._reports: deque[dict[str, Any]] = deque()
         self._sending = threading.Lock()
         self._sender: threading.Thread | None = None

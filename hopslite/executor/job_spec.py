@@ -30,7 +30,8 @@ class Job:
     `strategy` and, in JSON form, its `members`. With `tail` slots send the output of trials while they run.
     `objectives` are the names of the metrics of a run that optimises several, which has no `optimization_key`.
     With `needs_checkpoints` a trial that leaves none fails. `objective` has facts of the run for the trials of
-    define-by-run searches; None for other runs.
+    define-by-run searches; None for other runs. `spark_task` has facts of the slot's own Spark task (see
+    `executor.spark_task`); None where there is none.
     """
 
     run_id: str
@@ -65,11 +66,17 @@ class Job:
     access: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     tracking_uri: str | None = dataclasses.field(default=None, repr=False)
     objective: dict[str, Any] | None = None
+    spark_task: dict[str, Any] | None = dataclasses.field(default=None, repr=False)
     strategy: str | None = None
     members: tuple[dict[str, Any], ...] = ()
     environment: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     arguments: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     loaded: tuple[Callable[..., Any], list[Any]] | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def spark_files(self) -> str:
+        """The directory of the files that Spark has sent to this executor; empty outside of Spark."""
+        return str((self.spark_task or {}).get("files", ""))
 
     @property
     def run_url(self) -> str:

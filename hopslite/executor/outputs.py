@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..core.plain_values import is_time
 from ..core.types import json_safe
 from ..errors import ReturnValueError
 from ..storage.fs.local_files import put_local
@@ -37,7 +38,7 @@ class Outputs:
 
 def to_number(value: Any) -> float | int | None:
     """A real number (also of NumPy, 0-d arrays and tensors) as a Python number; None for other values."""
-    if value is None or isinstance(value, (bool, str, bytes, complex)):
+    if value is None or isinstance(value, (bool, str, bytes, complex)) or is_time(value):
         return None
     if isinstance(value, (int, float)):
         return int(value) if isinstance(value, int) else float(value)

@@ -57,7 +57,7 @@ class ProcessRunner:
 
     def __init__(self, driver: DriverConnection, job: Job, environment: dict[str, str]) -> None:
         self._driver, self._job, self._environment = driver, job, environment
-        self._work = WorkDir(job.directory, job.local_logdir)
+        self._work = WorkDir(job.directory, job.local_logdir, job.spark_files)
         self._parent = ForkServerSupervisor(job, environment)
         self._trial: RunningTrial | None = None
         self._pending_warnings: list[str] = []  # for the next result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -115,11 +116,13 @@ class Reporter:
     ) -> None:
         self.reported = reported
         self._send, self._stop_reason, self._ask = send, stop_reason, ask
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._only: str | None = None  # with the default key: the name in the first dict with a single metric
 
     def report(self, value: Any, step: Any = None, raises: bool = True) -> None:
         """Add a report; see `hopslite.report`. Without `raises` the trial goes on even if it is to stop."""
+        self._check_process()
         if self._send is None:
             return
         numbers = _numbers(value)
@@ -146,10 +149,23 @@ class Reporter:
 
         For programs that write metrics one by one; invalid names are left out.
         """
+        self._check_process()
         valid = {name: float(value) for name, value in metrics.items() if is_metric_name(name)}
         if self._send is not None and valid:
             with self._lock:
                 self._send({"step": step, "value": None, "metrics": valid})
+
+    def _check_process(self) -> None:
+        """Refuse a process that the training function has forked, which would write between the trial's own messages.
+
+        Raises:
+            ReportError: this is one.
+        """
+        if os.getpid() != self._process:
+            raise ReportError(
+                "report(): only the process that runs the training function can report, and this is one that it has "
+                "forked; send the value there, for example through a multiprocessing.Queue"
+            )
 
     def _values(self, numbers: float | dict[str, float]) -> dict[str, Any]:
         """The optimised value of a report, None if it lacks it, and the metrics of a dict."""
@@ -177,11 +193,12 @@ class Reporter:
 
     def stop_reason(self) -> str | None:
         """The reason why the trial is to stop, as far as is known here."""
-        return self._stop_reason()
+        return self._stop_reason() if os.getpid() == self._process else None
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """The driver's answer to a request; threads of a trial ask one after the other."""
         assert self._ask is not None
+        self._check_process()
         with self._lock:
             return self._ask(request)
 

@@ -10,7 +10,7 @@ import pickle
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..core import plugins
@@ -26,6 +26,7 @@ from .disk_probe import retry_until_writable, temporary_directory
 from .inputs import fetch_inputs
 from .job_spec import Job
 from .outputs import Outputs, check_finite, keep_files, read_outputs, write_json, write_text
+from .process_exit import end_forked_child
 from .reporter import Reporter, ReportSummary
 from .resource_reserve import reserved_resources
 from .tracebacks import user_traceback
@@ -106,7 +107,7 @@ def execute(
         args, kwargs = call_arguments(fn, params, reporter)
         try:
             with trial_context(context, reporter), reserved_resources():
-                returned = fn(*args, **kwargs)
+                returned = _call(fn, args, kwargs)
         finally:
             if trial and reporter.sends:
                 _write_hparams(context, trial.params)
@@ -137,6 +138,20 @@ def execute(
         outputs=outputs.values,
         artifacts=tuple(files),
     )
+
+
+def _call(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """The function's returned value; a process that the function has forked ends here, and speaks for no trial."""
+    process = os.getpid()
+    try:
+        returned = fn(*args, **kwargs)
+    except BaseException as error:
+        if os.getpid() != process:
+            end_forked_child(error)
+        raise
+    if os.getpid() != process:
+        end_forked_child(None)
+    return returned
 
 
 def _reported(reported: ReportSummary, report_as: str) -> dict[str, float] | None:

@@ -1,18 +1,15 @@
-"""The end of a trial's process, independent of what the training function has done to it."""
+"""Failures of a trial's process, written independently of what the training function has done to it."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
-import sys
-import threading
 
 from ..core.types import Result, Spec
+from .process_exit import flush_streams
 from .run_function import failed_result
-from .trial_log import flush_c_streams
 
-__all__ = ["exit_cleanly", "process_failure", "write_failure"]
+__all__ = ["process_failure", "write_failure"]
 
 
 def process_failure(spec: Spec, error: BaseException, started: float) -> Result:
@@ -25,7 +22,7 @@ def process_failure(spec: Spec, error: BaseException, started: float) -> Result:
 def write_failure(log: str, result: Result) -> None:
     """Append a failure to the log, even if standard error is closed, as far as the disk allows."""
     text = result.traceback or (f"{result.error}\n" if result.error else "")
-    _flush()
+    flush_streams()
     if not text:
         return
     data = text.encode(errors="replace")
@@ -36,22 +33,3 @@ def write_failure(log: str, result: Result) -> None:
             descriptor = os.dup(2)
         while data:
             data = data[os.write(descriptor, data) :]
-
-
-def exit_cleanly() -> None:
-    """Run the steps of a normal exit: flush writers, close loggers.
-
-    Finalising the interpreter itself is slow and can crash inside frameworks, so it is left out.
-    """
-    with contextlib.suppress(BaseException):
-        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are not daemons
-    with contextlib.suppress(BaseException):
-        atexit._run_exitfuncs()
-    _flush()
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    flush_c_streams()

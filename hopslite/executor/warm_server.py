@@ -23,6 +23,7 @@ from typing import Any
 
 from .. import __version__
 from ..channel.framing import FrameSocket, encode_frame, wait_readable
+from ..core.child_python import python_command
 from ..runs.function_fingerprint import is_installed
 from .warm_server_socket import connect, evict, listens, offer, server_pid, socket_folder, starting_lock
 
@@ -80,7 +81,6 @@ class WarmKey:
     def of(cls, import_path: Sequence[str], preimport: Sequence[str], environment: Mapping[str, str]) -> WarmKey:
         """The key of a run with these modules to import and these environment variables."""
         read_once = {name: value for name, value in environment.items() if name.startswith(_READ_ONCE)}
-        read_once["PYTHONPATH"] = os.pathsep.join(import_path)
         path = tuple((entry, _installed_time(entry)) for entry in import_path)
         return cls(path, tuple(sorted(preimport)), tuple(sorted(read_once.items())))
 
@@ -144,17 +144,17 @@ class WarmServer:
     @classmethod
     def _start(cls, key: WarmKey, environment: Mapping[str, str], folder: str | None, lock: int = -1) -> WarmServer:
         own_end, its_end = socket.socketpair()
+        command, path = python_command(
+            "from hopslite.executor.warm_server_process import main; "
+            f"main({its_end.fileno()}, {os.getppid()}, {folder!r}, {key.digest!r}, {lock})",
+            [entry for entry, _ in key.import_path],
+        )
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "from hopslite.executor.warm_server_process import main; "
-                f"main({its_end.fileno()}, {os.getppid()}, {folder!r}, {key.digest!r}, {lock})",
-            ],
+            command,
             pass_fds=(its_end.fileno(), *([lock] if lock >= 0 else ())),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env={**environment, **dict(key.environment)},
+            env={**environment, **dict(key.environment), **path},
         )
         its_end.close()
         return cls(own_end, folder, key.digest, process)

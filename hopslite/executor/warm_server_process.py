@@ -12,6 +12,7 @@ import importlib.util
 import os
 import resource
 import select
+import signal
 import socket
 import sys
 import time
@@ -24,6 +25,7 @@ from ..core.process_role import keep_for_trials
 from ..runs.function_fingerprint import is_installed
 from .fork_server_process import ForkServerProcess
 from .forking_process import ForkingProcess
+from .inherited_generators import InheritedGenerators
 from .preimport import import_all
 from .process_control import adopt_orphans
 from .warm_server_socket import WarmServerSocket
@@ -46,6 +48,7 @@ def main(descriptor: int, executor: int, folder: str | None, key: str, lock: int
         lock: descriptor to close when the socket is there; -1: none.
     """
     keep_for_trials()
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # a process that Java starts has SIGQUIT blocked
     server = WarmServerProcess(socket.socket(fileno=descriptor), executor, folder, key)
     if lock >= 0:
         os.close(lock)
@@ -69,6 +72,7 @@ class WarmServerProcess(ForkingProcess[None]):
         self._executor, self._executor_started = executor, _start_time(executor)  # both are empty without /proc
         self._warm_seconds = 0.0
         self._problem: str | None = None  # it may fork no more
+        self._generators = InheritedGenerators()
         self._modules_to_keep: list[str] | None = None  # to import between two runs; None: the slot has not released it
         super().__init__(control)
 
@@ -78,6 +82,7 @@ class WarmServerProcess(ForkingProcess[None]):
 
     def serve_all(self) -> None:
         """Serve slot after slot."""
+        self._generators.find()
         _freeze()
         while True:
             self.serve(CHECK_SECONDS)
@@ -156,7 +161,7 @@ class WarmServerProcess(ForkingProcess[None]):
             if self._listener:
                 self._listener.close()
             with contextlib.suppress(EOFError, ConnectionError):  # the slot has ended meanwhile
-                ForkServerProcess(connection, variables, self._initial_filters).serve()
+                ForkServerProcess(connection, variables, self._initial_filters, self._generators).serve()
 
         self._fork(None, [], run)
         connection.close()
@@ -170,6 +175,7 @@ class WarmServerProcess(ForkingProcess[None]):
         installed = [name for name in modules if name not in sys.modules and _is_installed(name)]
         if installed:
             import_all(installed, on_import)
+            self._generators.find()
             _freeze()
         return bool(installed)
 

@@ -1,4 +1,4 @@
-"""Private working directory of trials, with links to the driver's files."""
+"""Private working directory of trials, with links to files of the driver and the executor."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..storage.cache_entry import is_cached
@@ -16,6 +17,23 @@ from ..storage.cache_entry import is_cached
 __all__ = ["WorkDir", "scratch_disk", "spark_scratch"]
 
 MAX_LINKS = 5000  # 0.1 s once per slot, and 40 ms per trial, which checks every link
+# What a cluster manager keeps in an executor's directory for itself: its logs, and YARN's tokens and scripts.
+_OF_CLUSTERS = frozenset(
+    [
+        "stdout",
+        "stderr",
+        "container_tokens",
+        ".container_tokens.crc",
+        "launch_container.sh",
+        ".launch_container.sh.crc",
+        "default_container_executor.sh",
+        ".default_container_executor.sh.crc",
+        "default_container_executor_session.sh",
+        ".default_container_executor_session.sh.crc",
+        "sysfs",
+        "tmp",
+    ]
+)
 FREE_SPACE_FACTOR = 2  # free space for a move to another disk, as a multiple of the files' size: others need some, too
 
 
@@ -23,13 +41,17 @@ class WorkDir:
     """A slot's scratch directory, used by its trials one after another.
 
     Trials run side by side; if they shared a directory, two that save `confusion.png` would overwrite each other. So
-    `cwd` is private and holds symbolic links to the entries of the driver's working directory, if this machine has it:
-    relative input paths work, and files written under new names are the trial's own. `collect_files` moves those into
-    the trial's directory. Only missing links are created again; creating all costs more than running a short trial.
+    `cwd` is private and holds symbolic links to the entries of other directories, as far as this machine has them: the
+    driver's working directory and that of the executor, in which Spark puts files. Relative input paths work, and files
+    written under new names are the trial's own. `collect_files` moves those into the trial's directory. Only missing
+    links are created again; creating all costs more than running a short trial.
     """
 
-    def __init__(self, driver_directory: str, local_logdir: bool) -> None:
-        self._driver_directory, self._local_logdir = driver_directory, local_logdir
+    def __init__(self, driver_directory: str, local_logdir: bool, spark_files: str = "") -> None:
+        # on a cluster Spark sends files to the executor's working directory, in local mode to one that tasks do not see
+        self._executor_directory = spark_files if spark_files == os.getcwd() != driver_directory else ""
+        self._shown = tuple(filter(None, (driver_directory, self._executor_directory)))
+        self._local_logdir = local_logdir
         self._warning: str | None = None
         self._has_warned = False
         self._original_root = tempfile.mkdtemp(prefix="hopslite-", dir=spark_scratch())
@@ -50,21 +72,27 @@ class WorkDir:
         os.makedirs(self.root, mode=0o700, exist_ok=True)
         for folder in filter(None, (self.cwd, self.logdir)):
             os.makedirs(folder, exist_ok=True)
+        self._warning = None
+        for directory in self._shown:  # of two entries of one name, the driver's
+            self._link_entries(directory)
+
+    def _link_entries(self, directory: str) -> None:
         try:
-            entries = os.listdir(self._driver_directory) if self._driver_directory else []
+            entries = set(os.listdir(directory))
         except OSError:
             return  # another machine, without this directory
-        self._warning = None
+        if directory == self._executor_directory:
+            entries -= _OF_CLUSTERS
         if len(entries) > MAX_LINKS:
             self._warning = (
-                f"the trial's working directory does not show the files of {self._driver_directory}: that has "
+                f"the trial's working directory does not show the files of {directory}: that has "
                 f"{len(entries)} entries, and up to {MAX_LINKS} are shown; use absolute paths or inputs=, or another "
                 "directory"
             )
             return
-        for name in set(entries).difference(os.listdir(self.cwd)):
+        for name in entries.difference(os.listdir(self.cwd)):
             with contextlib.suppress(FileExistsError):
-                os.symlink(os.path.join(self._driver_directory, name), os.path.join(self.cwd, name))
+                os.symlink(os.path.join(directory, name), os.path.join(self.cwd, name))
 
     def warnings(self, failed: bool) -> list[str]:
         """Warnings for a trial's result: for the slot's first trial, and for failed ones, perhaps caused by it."""
@@ -77,7 +105,7 @@ class WorkDir:
         """Move a trial's files into its directory, without replacing files there."""
         for folder in filter(None, (self.cwd, self.logdir)):
             if folder == self.cwd or with_logdir:
-                _collect(folder, directory, os.path.join(self._driver_directory, ""))
+                _collect(folder, directory, self._shown)
             else:
                 shutil.rmtree(folder)
 
@@ -144,21 +172,22 @@ def _size(folder: str) -> int:
     )
 
 
-def _collect(source: str, target: str, entries: str) -> None:
+def _collect(source: str, target: str, shown: Sequence[str]) -> None:
     for entry in os.scandir(source):
         destination = os.path.join(target, entry.name)
         if not entry.is_symlink():
             os.makedirs(target, exist_ok=True)
         if entry.is_symlink():
-            if os.readlink(entry.path) != os.path.join(entries, entry.name) or not os.path.exists(entry.path):
+            of_driver = [os.path.join(directory, entry.name) for directory in shown]
+            if os.readlink(entry.path) not in of_driver or not os.path.exists(entry.path):
                 os.unlink(entry.path)  # its target is gone, or the trial created it
         elif is_cached(entry.path):  # by `hdfs.copy_to_local`; the machine keeps it for other trials
             os.unlink(entry.path)
         elif entry.is_dir() and Path(destination).is_dir():
-            _collect(entry.path, destination, os.path.join(entries, entry.name))
+            _collect(entry.path, destination, [os.path.join(directory, entry.name) for directory in shown])
             shutil.rmtree(entry.path, ignore_errors=True)
         elif entry.is_dir():
-            _remove_shared(entry.path, entries)
+            _remove_shared(entry.path, tuple(os.path.join(directory, "") for directory in shown))
             if os.path.lexists(entry.path):
                 _move(entry.path, _free_name(destination))
         elif entry.is_file() and os.path.isfile(destination) and filecmp.cmp(entry.path, destination, shallow=False):
@@ -186,19 +215,19 @@ def _move(source: str, destination: str) -> None:
         raise
 
 
-def _remove_shared(folder: str, entries: str) -> None:
-    """Remove links into the driver's directory and cached downloads from a trial's folder.
+def _remove_shared(folder: str, shown: tuple[str, ...]) -> None:
+    """Remove links below the shown directories, and cached downloads, from a trial's folder.
 
     A folder that held nothing else is removed.
     """
     removed = False
     for entry in os.scandir(folder):
         is_link = entry.is_symlink()
-        if (is_link and os.readlink(entry.path).startswith(entries)) or (not is_link and is_cached(entry.path)):
+        if (is_link and os.readlink(entry.path).startswith(shown)) or (not is_link and is_cached(entry.path)):
             os.unlink(entry.path)
             removed = True
         elif not is_link and entry.is_dir():
-            _remove_shared(entry.path, entries)
+            _remove_shared(entry.path, shown)
             removed = removed or not os.path.lexists(entry.path)
     if removed and not os.listdir(folder):
         os.rmdir(folder)

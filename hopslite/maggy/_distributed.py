@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..core import signatures
+from ..core.plain_values import is_number, is_time
 from ._bound import REPORTER
 from ._tf_data import data_problems, prepare
 from .patching import IS_SHARE
@@ -146,12 +146,10 @@ def _averaged(everywhere: Sequence[Any]) -> Any:
 
 
 def _plain(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, numbers.Real):
+    if is_number(value):
         return float(value)
     item = getattr(value, "item", None)
-    if callable(item) and getattr(value, "shape", None) == ():
+    if callable(item) and getattr(value, "shape", None) == () and not is_time(value):
         return _plain(item())
     return None
 

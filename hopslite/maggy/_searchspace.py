@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import numbers
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..core.plain_values import listed, plain
+from ..core.plain_values import is_number, listed, plain
 from ..errors import InvalidArguments
 from ..space import Dimension, Space, choice, integer, uniform
 
@@ -129,7 +128,7 @@ def _dimension(kind: str, values: Any) -> Dimension:
     values = listing
     if kind in LISTED:
         return choice(values)
-    if len(values) != 2 or not all(isinstance(value, numbers.Real) for value in values) or not values[0] < values[1]:
+    if len(values) != 2 or not all(map(is_number, values)) or not values[0] < values[1]:
         raise InvalidArguments("", [f"given {values!r}; give a lower and an upper bound"])
     return integer(*values) if kind == "INTEGER" else uniform(*values)
 

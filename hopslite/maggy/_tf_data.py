@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import numbers
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..core.plain_values import is_integer
 from ..errors import InvalidArguments
 
 __all__ = ["batch_notes", "data_problems", "portable", "prepare"]
@@ -197,7 +197,7 @@ def data_problems(config: Any, hparams: Mapping[str, Any]) -> list[str]:
         problems.append(f"only {paths[0]} is a path; give train_set and test_set both as paths, or both as data")
     for key in BATCH_SIZES.values():
         size = hparams.get(key)
-        if size is not None and (isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1):
+        if size is not None and not is_integer(size, 1):
             problems.append(f"hparams[{key!r}]={size!r}; give a whole number of at least 1")
     return problems
 

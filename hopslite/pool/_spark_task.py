@@ -6,6 +6,7 @@ Imports little, since every slot pays for it.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import socket
 import threading
@@ -18,6 +19,7 @@ from ..channel.client import ReconnectingClient
 from ..channel.relay import RelayEntrance
 from ..executor.job_spec import Job
 from ..executor.slot import remote_access, serve
+from ..executor.spark_task import ATTRIBUTES
 
 __all__ = ["run_slot"]
 
@@ -52,6 +54,7 @@ def run_slot(
     from pyspark import TaskContext
 
     context = TaskContext.get()
+    job = dataclasses.replace(job, spark_task=_task_facts(context))
     rank = _rank(partition, reuses_worker=job.isolation == "process")
     if gpus_by_rank is not None:
         gpus = gpus_by_rank[rank]
@@ -82,6 +85,26 @@ def run_slot(
             identity |= {"group": group, "rank": rank, "address": _own_address(context, client, driver)}
         serve(_IdentifyingClient(client, identity), job, gpus, trials_per_gpu)
     return iter(())
+
+
+def _task_facts(context: Any) -> dict[str, Any] | None:
+    """Facts of this task for its trials, see `executor.spark_task`; the directory of files is made absolute.
+
+    A trial that runs in this process, without isolation, has another working directory than the task.
+    """
+    from pyspark import BarrierTaskContext, SparkFiles
+
+    if context is None:
+        return None
+    SparkFiles._root_directory = os.path.abspath(SparkFiles.getRootDirectory())
+    cpu_amount = getattr(context, "_cpuAmount", None)  # from pyspark 4.3 on
+    return {
+        "files": SparkFiles._root_directory,
+        "context": {name: getattr(context, f"_{name}", None) for name in ATTRIBUTES},
+        "cpu_amount": None if cpu_amount is None else str(cpu_amount),
+        "resources": {name: list(known.addresses) for name, known in (context.resources() or {}).items()},
+        "barrier": isinstance(context, BarrierTaskContext),
+    }
 
 
 @contextlib.contextmanager

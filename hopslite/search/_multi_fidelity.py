@@ -6,11 +6,10 @@ import bisect
 import dataclasses
 import itertools
 import math
-import numbers
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from ..core.plain_values import is_number, plain
+from ..core.plain_values import is_integer, is_number, plain
 from ..core.types import Direction, Result, finite
 from ..errors import InvalidArguments
 from ..space import Space
@@ -219,7 +218,7 @@ def budgets(name: str, least: Any, most: Any, factor: Any, num_trials: Any) -> l
     if problems:
         raise InvalidArguments(name, problems)
     steps = math.floor(math.log(most / least) / math.log(factor) + 1e-9)
-    whole = isinstance(least, numbers.Integral) and isinstance(most, numbers.Integral)
+    whole = is_integer(least) and is_integer(most)
     exact = [float(most) / factor**step for step in range(steps, -1, -1)]
     return [int(value + 0.5) for value in exact] if whole else exact
 

@@ -22,6 +22,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from ..core.child_python import python_command
 from ..core.redaction import REDACTED
 from ..runs.function_fingerprint import is_installed
 from .driver_settings import DriverSettings
@@ -170,13 +171,16 @@ def _check_loadable(payload: bytes) -> None:
     Raises:
         pickle.PicklingError: it fails there.
     """
+    command, path = python_command(
+        f"from {__name__} import _load_and_report; _load_and_report()", [entry for entry in sys.path if entry]
+    )
     try:
         completed = subprocess.run(
-            [sys.executable, "-c", f"from {__name__} import _load_and_report; _load_and_report()"],
+            command,
             input=payload,
             capture_output=True,
             check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+            env={**os.environ, **path},
             timeout=TRIAL_LOAD_SECONDS,
         )
     except subprocess.TimeoutExpired:

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ..core.plain_values import is_time
 from ..errors import NotSerializable
 from . import program
 from .captured_variables import variables
@@ -46,7 +47,7 @@ def _to_plain(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(map(_to_plain, value))
     is_scalar = getattr(value, "shape", None) == () and not isinstance(value, type)
-    return value.item() if is_scalar and callable(getattr(value, "item", None)) else value
+    return value.item() if is_scalar and callable(getattr(value, "item", None)) and not is_time(value) else value
 
 
 def copied_values(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +121,8 @@ def call_arguments(
     A parameter named `reporter` that is no hyperparameter gets the reporter.
     """
     code = getattr(fn, "__code__", None)
-    if code is not None and not code.co_posonlyargcount:  # the usual case: the call itself checks the names
+    has_signature = hasattr(fn, "__wrapped__") or hasattr(fn, "__signature__")  # of its own, as decorators give it
+    if code is not None and not code.co_posonlyargcount and not has_signature:  # the call itself checks the names
         names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         return [], {REPORTER: reporter, **params} if REPORTER in names else dict(params)
     try:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import numbers
 from typing import Any
 
-from ..core.plain_values import is_number
+from ..core.plain_values import is_integer, is_number
 from ..errors import InvalidArguments
 from .cells import cell_index, cell_middle
 from .choices import Choice
@@ -143,7 +142,7 @@ class Integer:
 
     def __post_init__(self) -> None:
         problems = bound_problems(self.low, self.high)
-        if not problems and not all(isinstance(b, numbers.Integral) for b in (self.low, self.high)):
+        if not problems and not all(map(is_integer, (self.low, self.high))):
             problems = [f"the bounds must be integers, given {self.low!r} and {self.high!r}; round them or use uniform"]
         problems += log_problems(self.low, self.high, self.step, self.log, problems)
         problems += whole_step_problems(self.low, self.high, self.step, problems)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..core.plain_values import is_bool, is_number, listed, short
+from ..core.plain_values import is_bool, is_integer, is_number, listed, short
 from ..errors import InvalidArguments
 from .choices import Choice
 from .conditions import Condition, Numbering, When, is_finite, resolve
@@ -204,7 +203,7 @@ def _parse_dimension(value: Any) -> Dimension:
     if values and all(isinstance(value, str) for value in values):
         return Choice(tuple(values))
     if len(values) == 2 and all(is_number(v) or is_bool(v) for v in values):
-        whole = all(isinstance(value, numbers.Integral) for value in values)
+        whole = all(map(is_integer, values))
         return Integer(*values) if whole else Uniform(*values)
     if values and all(map(is_number, values)):
         problem = f"bounds are exactly two numbers, given {len(values)}: {short(value)}; to try just these values use "

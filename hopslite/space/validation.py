@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import numbers
 from fractions import Fraction
 from typing import Any
 
-from ..core.plain_values import is_bool, is_number
+from ..core.plain_values import is_bool, is_integer, is_number
 
 __all__ = [
     "bound_problems",
@@ -66,7 +65,7 @@ def step_problems(low: Any, high: Any, step: Any, bounds: list[str]) -> list[str
 
 
 def whole_step_problems(low: Any, high: Any, step: Any, others: list[str]) -> list[str]:
-    if isinstance(step, bool) or not isinstance(step, numbers.Integral) or int(step) < 1:
+    if not is_integer(step, 1):
         return [f"step must be an integer of at least 1, given {step!r}"]
     if not others and int(step) > abs(int(high) - int(low)):
         low, high = sorted((low, high))

@@ -541,3 +541,44 @@ class TestIsolation:
         assert trial.usage is not None
         assert trial.usage["cpu_seconds"] >= 0.5
         assert trial.usage["max_memory_mb"] >= 150
+
+
+@pytest.mark.parametrize("options", [{"pool": "inline"}, {"isolation": "process"}, {"isolation": "none"}])
+def test_a_process_that_the_function_forks_does_not_speak_for_the_trial(
+    local_spark: Any, shared: str, options: dict[str, Any]
+) -> None:
+    """Neither its reports nor its end: it writes between the frames of the trial, or ends as the trial."""
+
+    def train(how: str) -> dict[str, Any]:
+        import os
+        import sys
+
+        import hopslite
+        from hopslite.errors import ReportError
+
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                hopslite.report(7.0)
+            except ReportError as error:
+                os.write(writer, str(error).encode())
+            if how == "exit":
+                sys.exit(3)
+            if how == "text":
+                sys.exit("no more")
+            if how == "raise":
+                raise ValueError("of the child")
+            return {"metric": 9.0}
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os.close(writer)
+        hopslite.report(1.0)
+        return {"metric": 1.0, "said": os.read(reader, 1000).decode(), "code": code}
+
+    ways = {"exit": 3, "text": 1, "raise": 1, "return": 0}
+    run = experiment.launch(train, {"how": list(ways)}, project=shared, display=False, **options)
+    for trial in run.trials:
+        assert trial.outputs is not None, trial.error
+        assert "this is one that it has forked" in trial.outputs["said"]
+        assert trial.outputs["code"] == ways[trial.params["how"]]
+    assert run.reports()["value"].tolist() == [1.0] * 4

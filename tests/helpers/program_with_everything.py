@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import enum
 import functools
+import importlib
 import inspect
 import json
 import linecache
@@ -13,12 +14,15 @@ import logging
 import multiprocessing
 import os
 import pickle
+import signal
 import sys
+import tempfile
 import traceback
 import typing
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from contextvars import Context, ContextVar
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s|%(name)s|%(message)s", stream=sys.stdout)
@@ -402,12 +406,57 @@ def spawned_twice() -> Any:
         return pool.map(double, ["x"])
 
 
+def forked_by_a_server() -> Any:
+    with multiprocessing.get_context("forkserver").Pool(1) as pool:
+        return pool.map(double, range(3)), pool.map(area, [Net()])
+
+
+def signals() -> Any:
+    return {number.name: repr(signal.getsignal(number)).partition(" at ")[0] for number in signal.valid_signals()
+                if isinstance(number, signal.Signals)}  # fmt: skip
+
+
+def blocked_signals() -> Any:
+    return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def child_that_exits() -> Any:
+    child = os.fork()
+    if child == 0:
+        sys.exit(3)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def removed_directory() -> Any:
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
+        os.chdir(folder)
+        os.rmdir(folder)
+        try:
+            Path(other, "file").write_text("kept")
+            os.rename(Path(other, "file"), Path(other, "renamed"))
+            found = Path(other, "renamed").read_text()
+            try:
+                Path("relative").touch()
+            except OSError as error:
+                found += type(error).__name__
+            os.mkdir(folder)
+            return found
+        finally:
+            os.chdir(before)
+
+
+def module_beside() -> Any:
+    return importlib.import_module("beside").FACTOR
+
+
 CHECKS = {
     check.__name__: check
     for check in (
         identities, instances, registries, members, closures, dispatch, caches,
         pickle_of_the_driver, unpickling_code, namespace, changed_globals,
         source, tracebacks, shown_warnings, filters, logs, process, forked, spawned,
+        forked_by_a_server, signals, blocked_signals, child_that_exits, removed_directory, module_beside,
     )
 }  # fmt: skip
 
