@@ -69,7 +69,7 @@ docs: $(LINT) $(MERMAID)
 test-matrix:  # PYTHONS and SPARKS name others than these
 	@status=0; for python in $(PYTHONS); do for spark in $(SPARKS); do \
 	  $(MAKE) test PYTHON=$$python VENV=.venv-$$python-spark$$spark PYSPARK="pyspark~=$$spark" \
-	    ARGS="$(or $(ARGS),tests/unit tests/cluster -n 3)" || status=1; \
+	    CONSTRAINTS= ARGS="$(or $(ARGS),tests/unit tests/cluster -n 3)" || status=1; \
 	done; done; exit $$status
 
 bench: java $(BENCH)
@@ -98,7 +98,8 @@ java: python
 
 # $(call environment,packages): make or repair the virtual environment and install into it. One in which an install was
 # interrupted, that cannot run pip or has another Python version is made from nothing; in a sound one only what is
-# missing is added. uv installs, from PyPI, since it takes a tenth of pip's time.
+# missing is added. uv installs, since it takes a tenth of pip's time; but pyspark, which has no wheel, comes by pip, which
+# keeps the one that it has built, where uv builds it again for each environment and keeps 2.5 GB of each time.
 define environment
 	@echo "installing $(1) into $(VENV) (minutes the first time)"
 	@test ! -e $(VENV)/.unfinished && test "$$($(VENV)/bin/python -c "$(SOUND)" 2>/dev/null)" = "$(PYTHON_VERSION)" \
@@ -106,6 +107,8 @@ define environment
 	@touch $(VENV)/.unfinished
 	@test -x $(VENV)/bin/uv \
 	  || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINED) uv
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  $(if $(PYSPARK),"$(PYSPARK)",$(CONSTRAINED) "pyspark<5")
 	@$(INSTALL) --editable $(1)
 	@rm $(VENV)/.unfinished
 endef

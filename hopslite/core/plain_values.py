@@ -53,9 +53,12 @@ def is_time(value: Any) -> bool:
 
 
 def _is_of_numpy(value: Any, kind: str) -> bool:
-    """True for an instance of NumPy's class `kind`, without importing NumPy, which most trials do not need."""
-    numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(value, getattr(numpy, kind))
+    """True for an instance of NumPy's class `kind`, without importing NumPy, which most trials do not need.
+
+    While another thread imports NumPy its module lacks classes; there are no instances of those then.
+    """
+    numpy_class = getattr(sys.modules.get("numpy"), kind, None)
+    return numpy_class is not None and isinstance(value, numpy_class)
 
 
 def listed(values: Any) -> list[Any] | str:

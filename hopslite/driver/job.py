@@ -13,6 +13,7 @@ from ..executor.job_spec import Job
 from ..executor.preimport import predict_imports
 from ..serialization.captured_variables import large_variables, refuse_spark_objects
 from ..serialization.driver_settings import changed_environment
+from ..serialization.program import broadcast_variables
 from ..serialization.values import Values, serialize
 from ..storage.fs.urls import access_variables
 from .define_by_run import is_define_by_run, objective_facts
@@ -35,6 +36,11 @@ def serialize_program(plan: Plan, values: Values, display: Display) -> bytes:
     if warning:
         display.line(warning)
     return payload
+
+
+def _broadcasts(plan: Plan, values: list[Any]) -> tuple[Any, ...]:
+    """The broadcast variables of Spark among the variables of the training function."""
+    return broadcast_variables(plan.train_fn, values) if b"broadcast" in (plan.program or b"") else ()
 
 
 def make_job(
@@ -72,6 +78,7 @@ def make_job(
         import_path=tuple(os.path.abspath(entry) for entry in sys.path),
         preimport=tuple(predict_imports(plan.train_fn)),
         repeats=repeats,
+        broadcasts=() if in_process else _broadcasts(plan, values),
         direction=plan.direction,
         objectives=tuple(objective.name for objective in plan.objectives),
         report_as=plan.options["report_as"],

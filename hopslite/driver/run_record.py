@@ -15,6 +15,7 @@ from ..executor.inputs import inputs_record
 from ..result import Run
 from ..runs.function_fingerprint import describe
 from ..storage.project import Project
+from ..storage.records import FORMAT
 from ..storage.run_directory import RunDir
 from .plan import Plan
 
@@ -38,6 +39,7 @@ def first_record(
         facts: the pool's facts.
     """
     record: dict[str, Any] = {
+        "format": FORMAT,
         "run_id": run_id,
         "name": plan.name,
         "version": version,

@@ -16,6 +16,7 @@ from typing import Any
 from ..channel.shared_memory import SharedBuffers
 from ..channel.trial_pipe import TrialPipe
 from ..core.types import Spec
+from ..serialization.broadcasts import load_values
 from ..serialization.program import Program
 from .context import TrialContext
 from .forked_trial import FrameworkChanges, resource_usage, run_trial
@@ -61,6 +62,7 @@ class ForkServerProcess(ForkingProcess[tuple[str, int]]):
     def serve(self, timeout: float | None = None) -> None:
         self._import(self._preimports)
         import_cache(self._job.inputs)
+        load_values()
         self._generators.find()
         self._changes = FrameworkChanges()
         gc.collect()

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["Job", "NOT_SENT"]
 
-NOT_SENT = ("loaded", "payload")  # fields that reach trial processes in another way, or not at all
+NOT_SENT = ("broadcasts", "loaded", "payload")  # fields that reach trial processes in another way, or not at all
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class Job:
     `objectives` are the names of the metrics of a run that optimises several, which has no `optimization_key`.
     With `needs_checkpoints` a trial that leaves none fails. `objective` has facts of the run for the trials of
     define-by-run searches; None for other runs. `spark_task` has facts of the slot's own Spark task (see
-    `executor.spark_task`); None where there is none.
+    `executor.spark_task`); None where there is none. `broadcasts` are the broadcast variables of Spark that the
+    function refers to: Spark sends them with the task that has this job.
     """
 
     run_id: str
@@ -72,6 +73,7 @@ class Job:
     environment: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     arguments: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     loaded: tuple[Callable[..., Any], list[Any]] | None = dataclasses.field(default=None, repr=False)
+    broadcasts: tuple[Any, ...] = dataclasses.field(default=(), repr=False)
 
     @property
     def spark_files(self) -> str:

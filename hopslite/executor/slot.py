@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..channel.heartbeat import HEARTBEAT_SECONDS
 from ..channel.interface import DriverConnection
+from ..serialization.broadcasts import broadcast_environment
 from ..storage.fs.urls import forget_connections
 from ..storage.run_directory import RunDir
 from .disk_probe import retry_until_writable
@@ -52,6 +53,7 @@ def _serve(driver: DriverConnection, job: Job, gpus: list[str] | None, trials_pe
     if gpus and trials_per_gpu > 1:
         environment |= memory_growth({**os.environ, **environment})
     environment |= preset_environment(job)
+    environment |= broadcast_environment((job.spark_task or {}).get("broadcasts", {}))
     runner = retry_until_writable(lambda: _runner(driver, job, environment), scratch_disk(), job.storage_patience)
     try:
         with contextlib.suppress(EOFError, OSError):

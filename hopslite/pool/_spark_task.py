@@ -20,6 +20,7 @@ from ..channel.relay import RelayEntrance
 from ..executor.job_spec import Job
 from ..executor.slot import remote_access, serve
 from ..executor.spark_task import ATTRIBUTES
+from ..serialization.broadcasts import paths_in_task
 
 __all__ = ["run_slot"]
 
@@ -54,7 +55,10 @@ def run_slot(
     from pyspark import TaskContext
 
     context = TaskContext.get()
-    job = dataclasses.replace(job, spark_task=_task_facts(context))
+    try:
+        job = dataclasses.replace(job, spark_task=_task_facts(context, job), broadcasts=())
+    except ValueError as error:
+        return iter([str(error)])
     rank = _rank(partition, reuses_worker=job.isolation == "process")
     if gpus_by_rank is not None:
         gpus = gpus_by_rank[rank]
@@ -87,10 +91,13 @@ def run_slot(
     return iter(())
 
 
-def _task_facts(context: Any) -> dict[str, Any] | None:
+def _task_facts(context: Any, job: Job) -> dict[str, Any] | None:
     """Facts of this task for its trials, see `executor.spark_task`; the directory of files is made absolute.
 
     A trial that runs in this process, without isolation, has another working directory than the task.
+
+    Raises:
+        ValueError: broadcast variables of the training function cannot be had.
     """
     from pyspark import BarrierTaskContext, SparkFiles
 
@@ -104,6 +111,7 @@ def _task_facts(context: Any) -> dict[str, Any] | None:
         "cpu_amount": None if cpu_amount is None else str(cpu_amount),
         "resources": {name: list(known.addresses) for name, known in (context.resources() or {}).items()},
         "barrier": isinstance(context, BarrierTaskContext),
+        "broadcasts": paths_in_task(job.broadcasts) if job.isolation == "process" else {},
     }
 
 

@@ -15,7 +15,7 @@ from ..result import Trial
 from ..storage.driver_lease import has_live_driver
 from ..storage.journal import JournalReader
 from ..storage.project import Project
-from ..storage.records import is_sound
+from ..storage.records import check_format, is_sound
 from ..storage.run_directory import RunDir
 from ..storage.run_records import record_in, records_in
 from .fingerprint_difference import difference, space_difference
@@ -142,6 +142,7 @@ class RunHistory:
             _check(run, record)
         history = cls(run, record, without)
         if record is None:
+            check_format(history.record)
             _check(run, history.record)
         return history
 

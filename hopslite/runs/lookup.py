@@ -24,7 +24,7 @@ from ..storage.annotations import Notes
 from ..storage.dashboards import run_page
 from ..storage.driver_lease import has_live_driver
 from ..storage.project import Project
-from ..storage.records import json_object
+from ..storage.records import NewerFormat, json_object
 from ..storage.run_directory import RunDir, write_file
 from ..storage.run_records import record_or_error, records_in
 from ..storage.run_uris import names_of_runs, newest_there, run_id_of, versions_of
@@ -129,6 +129,8 @@ def read(project: Project, run: RunDir) -> Run:
         StoreError: neither its record nor its journal can be read, or a newer version of hopslite has made it.
     """
     outcome = record_or_error(run)
+    if isinstance(outcome, NewerFormat):
+        raise StoreError(f"{run.shown} cannot be read: {outcome}")
     history = RunHistory(run, None if isinstance(outcome, StoreError) else outcome)
     record = history.record
     made_by = str(record.get("hopslite") or "")

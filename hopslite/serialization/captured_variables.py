@@ -13,6 +13,7 @@ from typing import Any
 import cloudpickle
 
 from ..errors import NotSerializable
+from .broadcasts import is_broadcast
 
 __all__ = ["large_variables", "refuse_spark_objects", "variables"]
 
@@ -24,7 +25,7 @@ _DATA = "write what trials need to a file and name that with inputs="
 _ADVICE = {
     "DataFrame": f"take its rows with toPandas() before the call, or {_DATA}",
     "RDD": f"take its elements with collect() before the call, or {_DATA}",
-    "Broadcast": "use its value, in a variable of your own; it travels once to each executor, too",
+    "Accumulator": "it would stay 0; return the number from the function, or report it with hopslite.report",
     "SparkSession": "there is none in a trial: do before the call what needs it and pass the result (toPandas()), "
     f"or {_DATA}",
 }
@@ -46,9 +47,9 @@ def refuse_spark_objects(fn: Callable[..., Any], objects: list[Any]) -> None:
             continue
         kind = type(culprit).__name__
         advice = next((_ADVICE[base.__name__] for base in type(culprit).__mro__ if base.__name__ in _ADVICE), _OTHER)
-        relation = "is" if culprit is value else "holds"
+        relation = f"{'is' if culprit is value else 'holds'} {'an' if kind[0] in 'AEIOU' else 'a'}"
         raise NotSerializable(
-            f"{_display_name(fn)} cannot be sent to an executor: {name} {relation} a {kind} of Spark; {advice}"
+            f"{_display_name(fn)} cannot be sent to an executor: {name} {relation} {kind} of Spark; {advice}"
         )
 
 
@@ -65,7 +66,7 @@ def large_variables(fn: Callable[..., Any], objects: list[Any], size: int) -> st
     parts = ", ".join(f"{name} ({kind.__module__}.{kind.__qualname__}) {n // MB} MB" for n, name, kind in sizes)
     return (
         f"{_display_name(fn)} sends {size // MB} MB to every slot{f': {parts}' if parts else ''}. Keep such data in a "
-        "file and name that with inputs=, which each machine fetches once"
+        "file and name that with inputs=, which each machine fetches once, or in a broadcast variable of Spark"
     )
 
 
@@ -132,6 +133,8 @@ def _global_names(code: Any) -> Iterator[str]:
 
 
 def _is_spark_object(value: Any) -> bool:
+    if is_broadcast(value):
+        return False
     module = str(getattr(type(value), "__module__", ""))
     return module.startswith(_PACKAGES) and not module.startswith(_PLAIN)
 

@@ -17,7 +17,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -25,10 +25,11 @@ from typing import Any
 from ..core.child_python import python_command
 from ..core.redaction import REDACTED
 from ..runs.function_fingerprint import is_installed
+from .broadcasts import broadcast_environment, register
 from .driver_settings import DriverSettings
 from .program_pickler import MAIN_NAMES, ProgramPickler, is_plain
 
-__all__ = ["PROGRAM_FILE", "Program", "load", "program_file", "serialize", "without_texts"]
+__all__ = ["PROGRAM_FILE", "Program", "broadcast_variables", "load", "program_file", "serialize", "without_texts"]
 
 SECRET_LENGTH = 6  # characters of a text that is replaced in sources
 
@@ -52,6 +53,7 @@ class _ProgramParts:
     sources: dict[str, str]
     attributes: dict[str, Any]
     settings: DriverSettings
+    broadcasts: tuple[int, ...] = ()
 
 
 def serialize(fn: Callable[..., Any], objects: list[Any]) -> bytes:
@@ -75,11 +77,19 @@ def serialize(fn: Callable[..., Any], objects: list[Any]) -> bytes:
         sources=_sources(pickler.filenames | filenames),
         attributes={name: vars(main)[name] for name in ("__doc__", "__file__", "__package__") if name in vars(main)},
         settings=DriverSettings.capture(),
+        broadcasts=tuple(pickler.broadcasts),
     )
     payload = pickle.dumps(parts)
     if pickler.needs_trial_load:
-        _check_loadable(payload)
+        _check_loadable(payload, {str(number): broadcast._path for number, broadcast in pickler.broadcasts.items()})
     return payload
+
+
+def broadcast_variables(fn: Callable[..., Any], objects: list[Any]) -> tuple[Any, ...]:
+    """The broadcast variables of Spark that a function and its values refer to."""
+    pickler = ProgramPickler(io.BytesIO(), sys.modules["__main__"])
+    pickler.dump((fn, objects))
+    return tuple(pickler.broadcasts.values())
 
 
 def without_texts(payload: bytes, secrets: Collection[str] = ()) -> bytes:
@@ -101,6 +111,8 @@ def without_texts(payload: bytes, secrets: Collection[str] = ()) -> bytes:
 def load(payload: bytes) -> tuple[Callable[..., Any], list[Any]]:
     """The function and the values, without changing this process's `__main__`."""
     program = Program(payload)
+    if program.uses_broadcasts:
+        raise pickle.UnpicklingError("it uses a broadcast variable, which ended with its Spark session")
     with program.as_main():
         return program.load()
 
@@ -165,8 +177,11 @@ def _sources(filenames: set[str]) -> dict[str, str]:
     return sources
 
 
-def _check_loadable(payload: bytes) -> None:
+def _check_loadable(payload: bytes, broadcasts: Mapping[str, str]) -> None:
     """Load the program in another process, as a trial will, since the user's classes may have unpickling code.
+
+    Args:
+        broadcasts: the files of broadcast variables, by number.
 
     Raises:
         pickle.PicklingError: it fails there.
@@ -180,7 +195,7 @@ def _check_loadable(payload: bytes) -> None:
             input=payload,
             capture_output=True,
             check=False,
-            env={**os.environ, **path},
+            env={**os.environ, **path, **broadcast_environment(broadcasts)},
             timeout=TRIAL_LOAD_SECONDS,
         )
     except subprocess.TimeoutExpired:
@@ -193,6 +208,7 @@ def _check_loadable(payload: bytes) -> None:
 def _load_and_report() -> None:
     program = Program(sys.stdin.buffer.read())
     program.install()
+    register()
     try:
         with contextlib.redirect_stdout(sys.stderr):
             program.load()
@@ -277,6 +293,11 @@ class Program:
                 with contextlib.suppress(Exception):  # it may never be used
                     getattr(self._main, name)
         return fn, objects
+
+    @property
+    def uses_broadcasts(self) -> bool:
+        """True if the function refers to broadcast variables, which only processes of its Spark session have."""
+        return bool(getattr(self._parts, "broadcasts", ()))
 
     @property
     def namespace(self) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 import cloudpickle
 
 from ..runs.function_fingerprint import is_installed
+from .broadcasts import is_broadcast, number_of
 from .program_unpickling import (
     MAIN_NAMES,
     Bound,
@@ -76,6 +77,7 @@ class ProgramPickler(cloudpickle.Pickler):  # type: ignore[misc]
         parents: with `bound`, the bases and metaclasses that are references, those first that others are derived from.
         reads_namespace: some code looks names up at run time (`globals()`, `eval`).
         needs_trial_load: some object has unpickling code of the user's, which may fail in another process.
+        broadcasts: broadcast variables of Spark, by number.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class ProgramPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.filenames: set[str] = set()
         self.names: set[str] = set()
         self.parents: list[str] = []
+        self.broadcasts: dict[int, Any] = {}
         self.reads_namespace = self.needs_trial_load = False
         self._main, self._bound, self._root = main, bound, root
         self._importable: dict[str, bool] = {}
@@ -116,6 +119,8 @@ class ProgramPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, ModuleType):
             self._check_module(obj.__name__)
             return NotImplemented
+        if is_broadcast(obj):
+            self.broadcasts[number_of(obj)] = obj
         if isinstance(obj, (type, FunctionType, _CACHED)):
             self._check_module(obj.__module__)
             if self._is_bound(obj):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hopslite.core.process_role import keep_for_trials
+from hopslite.serialization.broadcasts import register
 from hopslite.serialization.program import PROGRAM_FILE, Program
 
 
@@ -26,6 +27,7 @@ def _program() -> dict[str, Any]:
     keep_for_trials()
     program = Program(payload)
     program.install()
+    register()
     program.load()
     return program.namespace
 

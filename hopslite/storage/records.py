@@ -14,8 +14,24 @@ from ..core.plain_values import is_integer
 from ..core.types import Direction, Event, State
 from ..errors import StoreError
 
-__all__ = ["MOST_BYTES", "command_of", "git_of", "is_sound", "is_time", "json_object", "read_record", "record_of"]
+__all__ = [
+    "FORMAT",
+    "MOST_BYTES",
+    "NewerFormat",
+    "check_format",
+    "command_of",
+    "git_of",
+    "is_sound",
+    "is_time",
+    "json_object",
+    "read_record",
+    "record_of",
+]
 
+# Number of the form of a run's directory: `run.json`, journal, and archives of `hopslite export`. It grows when an
+# older hopslite would misread what a newer one writes; every older format is read. 1: without a number. 2: with one,
+# sets sorted, times of NumPy as texts.
+FORMAT = 2
 MOST_BYTES = 64 << 20  # hopslite writes no larger ones
 LATEST = 253_000_000_000.0  # seconds since the epoch, in the year 9987
 SHOWN = 40
@@ -150,6 +166,10 @@ EVENTS: Mapping[str, tuple[Mapping[str, Check], tuple[str, ...]]] = {
 }
 
 
+class NewerFormat(StoreError):
+    """A record is of a newer hopslite, whose form this one does not know."""
+
+
 UNKNOWN: tuple[Mapping[str, Check], tuple[str, ...]] = ({}, ())
 
 
@@ -192,20 +212,45 @@ def read_record(content: bytes | None, required: Sequence[str] = REQUIRED) -> di
     record = json_object(content)
     if record is None:
         raise StoreError("run.json is empty" if not content.strip(b"\0 \r\n") else "run.json is not a JSON object")
+    check_format(record)
     missing = [name for name in required if record.get(name) is None]
     if missing:
         raise StoreError(f"run.json lacks its {' and '.join(missing)}")
     if problem := _problem(record, RUN):
-        made_by = record.get("hopslite")
-        version = f" (hopslite {made_by:.20} has made it)" if isinstance(made_by, str) else ""
-        raise StoreError(f"run.json: {problem}{version}")
+        raise StoreError(f"run.json: {problem}{_made_by(record)}")
     return record
 
 
+def check_format(record: Mapping[str, Any]) -> None:
+    """Check that this hopslite knows the format of a record.
+
+    Raises:
+        StoreError: it is no number, or a newer one (`NewerFormat`).
+    """
+    number = record.get("format", 1)
+    if not is_integer(number, 1):
+        raise StoreError(f"run.json: format is {json.dumps(number):.40}, not a whole number of at least 1")
+    if number > FORMAT:
+        raise NewerFormat(
+            f"run.json has format {number}{_made_by(record)}; this hopslite reads formats up to {FORMAT}: upgrade it"
+        )
+
+
+def _made_by(record: Mapping[str, Any]) -> str:
+    version = record.get("hopslite")
+    return f" (hopslite {version:.20} has made it)" if isinstance(version, str) else ""
+
+
 def record_of(content: bytes | None, required: Sequence[str] = REQUIRED) -> dict[str, Any] | None:
-    """Parse the content of a `run.json`; None if it is not valid."""
+    """Parse the content of a `run.json`; None if it is not valid.
+
+    Raises:
+        NewerFormat: a newer hopslite has written it, so that nothing of it is to be guessed or replaced.
+    """
     try:
         return read_record(content, required)
+    except NewerFormat:
+        raise
     except StoreError:
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,10 @@ from typing import Any
 import pytest
 
 from hopslite import experiment
+from hopslite.errors import HopsliteError, NotSerializable
+from tests.conftest import spark_session
 from tests.helpers.observe import text_of
+from tests.helpers.programs import Program
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +187,102 @@ def test_each_trial_draws_numbers_of_its_own(local_spark: Any, shared: str, libr
         )
         numbers = [(trial.outputs or {})["number"] for trial in run.trials]
         assert len(set(numbers)) == 6, numbers
+
+
+@pytest.mark.parametrize("options", [{"isolation": "process"}, {"isolation": "none"}, {"pool": "inline"}])
+def test_a_broadcast_variable_has_its_value(local_cluster: Any, shared: str, options: dict[str, Any]) -> None:
+    import numpy as np
+
+    data = local_cluster.sparkContext.broadcast({"weights": np.arange(1000.0)})
+    unused = local_cluster.sparkContext.broadcast("not of this function")
+
+    def train(x: int) -> dict[str, Any]:
+        was_loaded = hasattr(data, "_value")
+        return {"metric": float(data.value["weights"].sum()) * x, "was_loaded": was_loaded}
+
+    assert local_cluster.sparkContext.parallelize([2]).map(train).collect()[0]["metric"] == 999000.0  # plain Spark
+    run = experiment.grid_search(train, {"x": [1, 2, 3, 4]}, project=shared, display=False, **options)
+    assert run.best_metric == 1998000.0
+    if options.get("isolation") == "process":  # by the parent process of the trials, whose memory they share
+        assert [(trial.outputs or {})["was_loaded"] for trial in run.trials] == [True] * 4
+    assert unused.value == "not of this function"
+
+
+def test_members_of_a_gang_have_broadcast_variables(local_cluster: Any, shared: str) -> None:
+    data = local_cluster.sparkContext.broadcast([1, 2, 3])
+    run = experiment.mirrored(lambda: sum(data.value), num_workers=2, project=shared, display=False)
+    assert run.trials[0].metric == 6
+
+
+def test_a_broadcast_variable_among_the_values(local_cluster: Any, shared: str) -> None:
+    few, many = (local_cluster.sparkContext.broadcast(list(range(n))) for n in (3, 30))
+    run = experiment.grid_search(lambda data: len(data.value), {"data": [few, many]}, project=shared, display=False)
+    assert [trial.metric for trial in run.trials] == [3, 30]
+
+
+def test_an_accumulator_is_refused_with_what_to_use(local_cluster: Any, shared: str) -> None:
+    total = local_cluster.sparkContext.accumulator(0)
+
+    def train(x: int) -> int:
+        total.add(x)
+        return x
+
+    with pytest.raises(
+        NotSerializable, match=r"'total'.* is an Accumulator of Spark; it would stay 0; return the number"
+    ):
+        experiment.grid_search(train, {"x": [1, 2]}, project=shared, display=False)
+
+
+@pytest.mark.slow("clusters")
+def test_with_encryption_it_is_refused_with_what_to_use(tmp_path: Path) -> None:
+    with spark_session("local-cluster[1,1,1024]", {"spark.io.encryption.enabled": "true"}) as spark:
+        data = spark.sparkContext.broadcast([1, 2, 3])
+        options: dict[str, Any] = {"project": str(tmp_path / "project"), "display": False}
+        with pytest.raises(HopsliteError, match=r"spark\.io\.encryption\.enabled.*inputs="):
+            experiment.launch(lambda: sum(data.value), **options)
+        assert experiment.launch(lambda: sum(data.value), isolation="none", **options)[1]["metric"] == 6
+
+
+PROGRAM = """
+import dataclasses, json, multiprocessing, sys
+from hopslite import experiment
+from pyspark.sql import SparkSession
+
+@dataclasses.dataclass
+class Table:
+    rows: list
+
+    def __reduce__(self):  # code of the user's own: the program is tried in another process first
+        return Table, (self.rows,)
+
+def total(_):
+    return sum(data.value.rows)
+
+def train(x):
+    assert isinstance(data.value, Table), type(data.value)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.map(total, [None])[0] * x
+
+spark = SparkSession.builder.master("local[2]").getOrCreate() if __name__ == "__main__" else None
+if spark and sys.argv[1] == "search":
+    data, table = spark.sparkContext.broadcast(Table([1, 2, 3])), Table([])
+    train.table = table
+    run = experiment.grid_search(train, {"x": [1, 2]}, display=False)
+    print("BEST", json.dumps([run.run_id, run.best_metric]), flush=True)
+elif spark:
+    try:
+        experiment.resume(sys.argv[2], display=False)
+    except Exception as error:
+        print("SAID", json.dumps(f"{type(error).__name__}: {error}"), flush=True)
+"""
+
+
+def test_a_broadcast_variable_of_the_programs_own_classes(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        first = Program(tmp_path, PROGRAM, "search", name="first")
+        stack.callback(first.kill)
+        run_id, best = first.said("BEST")
+        assert best == 12.0
+        again = Program(tmp_path, PROGRAM, "resume", run_id, name="again")
+        stack.callback(again.kill)
+        assert "it uses a broadcast variable, which ended with its Spark session" in again.said("SAID")

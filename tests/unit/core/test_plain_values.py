@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,12 @@ def test_a_set_has_one_record_in_every_process() -> None:
         for seed in range(4)
     }
     assert said == {"['age', 'fare', 'sex', 3, ['b', 1], ['x', 'y', 'z'], None]\n"}
+
+
+def test_another_thread_may_be_importing_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", types.ModuleType("numpy"))  # which has nothing yet
+    assert json_safe({"a": [1, 2.5, "text", True, None]}) == {"a": [1, 2.5, "text", True, None]}
+    assert plain(1) == 1 and is_number(1) and listed([1]) == [1]
 
 
 def test_a_check_does_not_import_numpy() -> None:

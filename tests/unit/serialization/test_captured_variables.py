@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pyspark import Broadcast, SparkContext
+from pyspark import Accumulator, Broadcast, SparkContext
 from pyspark.rdd import RDD
 from pyspark.sql import Column, DataFrame, SparkSession
 
@@ -48,7 +48,7 @@ def uses_a_global(x: int) -> int:
         (RDD, ["collect()", "inputs="]),
         (SparkSession, ["there is none in a trial", "toPandas()", "inputs="]),
         (SparkContext, ["there is none in a trial"]),
-        (Broadcast, ["its value"]),
+        (Accumulator, ["would stay 0", "hopslite.report"]),
         (Column, ["plain values"]),
     ],
 )
@@ -98,7 +98,8 @@ def test_plain_values_of_sparks_packages_travel() -> None:
     from pyspark.sql.types import IntegerType, StructType
 
     vector, kind = Vectors.dense([1.0]), StructType().add("a", IntegerType())
-    refuse_spark_objects(lambda x: (vector, kind), [])
+    shared = of(Broadcast)  # its value travels with the task
+    refuse_spark_objects(lambda x: (vector, kind, shared), [])
 
 
 def test_nothing_has_been_started(project: str) -> None:
