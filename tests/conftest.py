@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import os
 import re
 import secrets
@@ -11,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,13 +35,14 @@ pytest_plugins = ["tests.helpers.slow"]
 
 T = TypeVar("T")
 
-LEAK_S = 15.0
+LEAK_S = 300.0  # for processes that end late
 TESTS = Path(__file__).parent
 # In the environment of everything that these tests start, executors and trials included; tells leaks of this very
 # test session from another one that runs on the same machine.
 MARK = "HOPSLITE_TEST_SESSION"
 
-SERVERS_REQUIRED = os.environ.get("HOPSLITE_REQUIRE_SERVERS") == "1"
+REQUIRE_SERVERS = os.environ.get("HOPSLITE_REQUIRE_SERVERS") == "1"  # known to the workers of xdist by the option
+OPTIONS = types.SimpleNamespace(servers_are_required=REQUIRE_SERVERS)
 
 for inherited in [name for name in os.environ if name.startswith(("HOPSLITE_", "SPARK_", "MLFLOW_"))]:
     del os.environ[inherited]
@@ -67,7 +70,23 @@ hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-servers",
+        action="store_true",
+        default=REQUIRE_SERVERS,
+        help="fail where a server cannot be had (also HOPSLITE_REQUIRE_SERVERS=1)",
+    )
+    parser.addoption("--seed", type=int, help="run modules, classes and tests in a random order with this seed")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    seed = config.getoption("seed")
+    return None if seed is None else f"random order: --seed {seed}"
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    OPTIONS.servers_are_required = config.getoption("require_servers")
     # pyspark 4.3 warns about every pandas that its own requirements let in
     config.addinivalue_line("filterwarnings", "ignore::FutureWarning:pyspark.*")
 
@@ -85,11 +104,25 @@ LONG_FIRST = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take minutes begin first, so that several workers (`-n 3`) end at about the same time."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files that take minutes begin first, so that several workers (`-n 3`) end at about the same time.
+
+    With a seed the order is random: of modules, of the classes in each, and of the tests in these.
+    """
+    seed = config.getoption("seed")
+    if seed is not None:
+        places = {place: hashlib.sha256(f"{seed} {place}".encode()).digest() for i in items for place in _places(i)}
+        items.sort(key=lambda item: [places[place] for place in _places(item)])
+        return
     items.sort(
         key=lambda item: next((i for i, path in enumerate(LONG_FIRST) if item.nodeid.startswith(path)), len(LONG_FIRST))
     )
+
+
+def _places(item: pytest.Item) -> list[str]:
+    """The module, the class if there is one, and the test itself."""
+    parts = item.nodeid.split("::", 2)
+    return ["::".join(parts[: i + 1]) for i in range(len(parts))]
 
 
 TEST = re.compile(r"def (test_\w+)\(([^)]*)\)")
@@ -281,12 +314,12 @@ def _stop(spark: SparkSession) -> None:
 
 @contextlib.contextmanager
 def where_available(server: contextlib.AbstractContextManager[T]) -> Iterator[T]:
-    """A server; where it cannot be had the test is skipped, or fails if `HOPSLITE_REQUIRE_SERVERS` is 1."""
+    """A server; where it cannot be had the test is skipped, or fails with `--require-servers`."""
     with contextlib.ExitStack() as stack:
         try:
             entered = stack.enter_context(server)
         except Unavailable as missing:
-            (pytest.fail if SERVERS_REQUIRED else pytest.skip)(str(missing))
+            (pytest.fail if OPTIONS.servers_are_required else pytest.skip)(str(missing))
         yield entered
 
 

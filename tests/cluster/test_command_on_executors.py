@@ -140,7 +140,6 @@ def archive(run: Any) -> zipfile.ZipFile:
 
 
 @pytest.mark.slow("clusters")
-@pytest.mark.timeout(600)
 def test_a_program_with_its_folder(hopslite_run: Runs, code: Path, store: str) -> None:
     metric = ["--metric", "loss", "--direction", "min", "-m", "three"]
     status, driver, said = hopslite_run(*metric, "train.py", "--lr", "[0.5, 0.25, 0]", "--kind", "a b")

@@ -17,7 +17,6 @@ METRIC = "val_sparse_categorical_accuracy"
 
 
 @pytest.mark.slow("frameworks")
-@pytest.mark.timeout(900)  # TensorFlow is imported on both executors
 def test_the_example_is_searched_and_its_best_trains_alone(
     local_cluster: Any, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,6 +46,7 @@ def test_the_example_is_searched_and_its_best_trains_alone(
     assert configured.best_config(alone) == best
 
 
+@pytest.mark.slow("frameworks")
 def test_a_mistake_that_only_keras_knows_ends_the_run_with_its_line(
     local_cluster: Any, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from hopslite import experiment
 from tests.helpers import ROOT
+from tests.helpers.observe import PATIENCE_S
 
 USUAL: dict[str, Any] = {"timeout": 60.0, "display": False, "seed": 1}
 
@@ -157,12 +158,18 @@ def test_a_driver_that_dies_while_a_trial_waits(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOPSLITE_PROJECT": str(tmp_path / "project")}
     command = [sys.executable, str(program)]
-    first = subprocess.run(command, env=environment, cwd=tmp_path, timeout=200, check=False)
+    first = subprocess.run(command, env=environment, cwd=tmp_path, timeout=PATIENCE_S, check=False)
     assert first.returncode == -signal.SIGKILL
     before = experiment.load("dying", project=str(tmp_path / "project")).trials[2].params
     assert before.keys() == {"x"}
     again = subprocess.run(
-        [*command, "resume"], env=environment, cwd=tmp_path, timeout=200, check=True, capture_output=True, text=True
+        [*command, "resume"],
+        env=environment,
+        cwd=tmp_path,
+        timeout=PATIENCE_S,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     run = experiment.load("dying", project=str(tmp_path / "project"))
     assert str([trial.params for trial in run.trials]) in again.stdout

@@ -22,6 +22,8 @@ from tests.conftest import spark_session
 from tests.helpers.observe import Lines, eventually, executor, files_below, in_background
 from tests.helpers.stub_strategy import stub_strategy
 
+pytestmark = pytest.mark.slow("clusters")
+
 SLOTS = 3
 END_S = 30.0  # within which a run has ended after one of its members has
 

@@ -254,6 +254,7 @@ def tells_its_environment(folder: Path) -> Callable[[], str]:
     return train
 
 
+@pytest.mark.slow("frameworks")
 class TestRoles:
     """The members for each combination of arguments, without a framework, whose import would take most of the time."""
 
@@ -408,6 +409,7 @@ def coordinated(cluster: Any, shared: str, chiefs_folder: Path) -> experiment.Ru
     return experiment.parameter_server(train, num_workers=2, num_ps=1, project=shared, display=False)
 
 
+@pytest.mark.slow("frameworks")
 class TestParameterServer:
     """The coordinator model: the chief's program, two workers and a parameter server that hopslite starts."""
 

@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from hopslite import experiment, stop
 from hopslite.errors import HopsliteError
 from hopslite.programs.command import Command
@@ -38,7 +36,6 @@ def left(trial: Any) -> set[str]:
     return {name for name in os.listdir(trial.logdir) if name.endswith(".txt")}
 
 
-@pytest.mark.timeout(300)
 def test_what_an_ended_program_saved_is_kept(local_cluster: Any, project: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(PROGRAM)
     options: dict[str, Any] = {"name": "job", "display": False, "spark": local_cluster, "parallelism": 2}

@@ -120,8 +120,8 @@ class TestOneMachine:
         assert not list(tmp_path.rglob("run.json"))
 
 
+@pytest.mark.slow("clusters")
 class TestFourSlots:
-    @pytest.mark.slow("clusters")
     def test_two_gangs_at_once_and_the_third_after(self, four_slots: Any, shared: str, tmp_path: Path) -> None:
         run = experiment.grid_search(gang(tmp_path, together=2), {"n": [0, 1, 2]}, **PAIRS, **usual(shared))
         assert_all_finished(run)
@@ -208,10 +208,10 @@ class TestFourSlots:
         check_fifty(shared, tmp_path, at_most=2)
 
 
+@pytest.mark.slow("clusters")
 class TestThreeSlots:
     """Room for one gang and a half: the half must not be taken by another one."""
 
-    @pytest.mark.slow("clusters")
     def test_one_gang_at_a_time(self, three_slots: Any, shared: str, tmp_path: Path) -> None:
         run = experiment.grid_search(gang(tmp_path, linger=0.3), {"n": [0, 1, 2]}, **PAIRS, **usual(shared))
         assert_all_finished(run)
@@ -310,10 +310,10 @@ def recorded_gpus(run: experiment.Run) -> dict[str, list[str]]:
     return {f"{member['role']}_{member['index']}": member["gpus"] for member in members}
 
 
+@pytest.mark.slow("clusters")
 class TestGpus:
     """Addresses that Spark assigns, of GPUs that are not there."""
 
-    @pytest.mark.slow("clusters")
     def test_parameter_servers_have_none_and_workers_one_each(
         self, with_gpus: Any, gpu_cluster: StandaloneCluster, shared: str, tmp_path: Path
     ) -> None:

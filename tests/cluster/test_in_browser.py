@@ -22,7 +22,7 @@ from tests.helpers.observe import eventually, text_of
 from tests.helpers.programs import Program
 from tests.helpers.servers import free_port, read_mlflow
 
-pytestmark = [pytest.mark.slow("browser"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow("browser")
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

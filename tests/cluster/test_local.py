@@ -24,7 +24,7 @@ from hopslite.pool import Resources
 from hopslite.pool.spark import Spark
 from hopslite.storage.journal import JournalReader
 from hopslite.storage.run_directory import RunDir
-from tests.helpers.observe import Lines, eventually, files_below, in_background
+from tests.helpers.observe import PATIENCE_S, Lines, eventually, files_below, in_background
 
 SCALE = 2
 
@@ -162,7 +162,7 @@ class TestGridSearch:
     def test_spark_shows_the_run_under_its_name(self, grid: experiment.Run, local_spark: Any) -> None:
         context = local_spark.sparkContext
         url = f"{context.uiWebUrl}/api/v1/applications/{context.applicationId}/jobs"
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
             jobs = json.load(answer)
         mine = [job["description"] for job in jobs if "the grid" in job.get("description", "")]
         assert mine
@@ -424,6 +424,7 @@ class Unreachable(Spark):
         self._server.close()
 
 
+@pytest.mark.slow("clusters")
 def test_a_driver_that_no_slot_can_reach_is_named(
     local_spark: Any, shared: str, caplog: pytest.LogCaptureFixture
 ) -> None:

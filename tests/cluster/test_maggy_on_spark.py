@@ -15,7 +15,6 @@ from hopslite.maggy import HyperparameterOptConfig, Searchspace, TfDistributedCo
 from tests.helpers.programs import Program
 
 
-@pytest.mark.timeout(300)
 def test_a_search_of_the_older_form(local_spark: Any, project: str) -> None:
     def train(kernel, dropout, reporter):
         for step in range(2):
@@ -44,7 +43,6 @@ def test_a_search_of_the_older_form(local_spark: Any, project: str) -> None:
 
 
 @pytest.mark.slow("frameworks")
-@pytest.mark.timeout(600)
 def test_torch_ranks_share_the_data_and_train_one_module(local_spark: Any, project: str) -> None:
     torch = pytest.importorskip("torch")
 
@@ -84,7 +82,6 @@ def test_torch_ranks_share_the_data_and_train_one_module(local_spark: Any, proje
 
 
 @pytest.mark.slow("stores")
-@pytest.mark.timeout(600)
 def test_tensorflow_models_are_mirrored(local_spark: Any, project: str) -> None:
     pytest.importorskip("tf_keras")
 
@@ -207,7 +204,6 @@ told(result.run)
 
 
 @pytest.mark.slow("frameworks")
-@pytest.mark.timeout(600)
 def test_published_programs_of_distributed_training(tmp_path: Path) -> None:
     pytest.importorskip("tf_keras")
     program = Program(tmp_path, PUBLISHED, TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3")
@@ -232,7 +228,6 @@ def test_published_programs_of_distributed_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow("frameworks")
-@pytest.mark.timeout(600)
 def test_an_ablation_study_of_layers_and_features(local_spark: Any, project: str) -> None:
     pytest.importorskip("keras")
 

@@ -14,6 +14,7 @@ import pytest
 from hopslite import companion
 from hopslite.storage.project import Project
 from hopslite.storage.run_directory import RunDir
+from tests.helpers.observe import PATIENCE_S
 from tests.helpers.servers import MlflowServer, Script, mlflow_client, read_mlflow, until, whole_run
 
 pytestmark = pytest.mark.slow("MLflow")  # all of it: the first test starts the server
@@ -102,7 +103,7 @@ def test_delivered_later_to_the_server_that_was_down(server: MlflowServer, run: 
 
     for _ in range(2):
         command = [sys.executable, "-m", "hopslite.track", run.url, "--tracker", "mlflow"]
-        subprocess.run(command, check=True, timeout=120)
+        subprocess.run(command, check=True, timeout=PATIENCE_S)
 
     mlflow_runs = read_mlflow(server.uri, "later")
     assert set(mlflow_runs) == {None, "0000", "0001", "0002"}

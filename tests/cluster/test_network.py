@@ -125,6 +125,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("network") / "project")
 
 
+@pytest.mark.slow("clusters")
 class TestOnExecutors:
     @pytest.fixture(autouse=True)
     def _own_warm_servers(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ import nbclient
 import nbformat
 import pytest
 
+from tests.helpers.observe import PATIENCE_S
+
 SETUP = """
 import itertools
 from hopslite import display
@@ -56,7 +58,7 @@ class Client(nbclient.NotebookClient):
 def cells():
     sources = [SETUP, LIVE.format(step=1), LIVE.format(step=0.05) + CLOSE, WHOLE]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-    client = Client(book, timeout=120, kernel_name="python3")
+    client = Client(book, timeout=PATIENCE_S, kernel_name="python3")
     client.seen = collections.Counter()
     seen = []
     with client.setup_kernel():

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 
 from tests.helpers import ROOT
-from tests.helpers.observe import text_of
+from tests.helpers.observe import PATIENCE_S, text_of
 from tests.helpers.programs import Program
 
 EVERYTHING = ROOT / "tests/helpers/program_with_everything.py"
@@ -117,7 +117,7 @@ def programs() -> Iterator[list[Program]]:
 def answers_outside(folder: Path) -> dict[str, str]:
     (folder / "program.py").write_text(EVERYTHING.read_text())
     command = [sys.executable, "program.py", "outside"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     [line] = [line for line in done.stdout.splitlines() if line.startswith("ANSWERS ")]
     answers: dict[str, str] = json.loads(line.removeprefix("ANSWERS "))
     return answers
@@ -146,7 +146,6 @@ def test_a_program_says_the_same_in_trials(isolation: str, tmp_path: Path, progr
 
 
 @pytest.mark.slow("frameworks")
-@pytest.mark.timeout(900)  # TensorFlow and PyTorch are imported in each of some ten processes
 def test_frameworks_find_source_and_classes(tmp_path: Path, programs: list[Program]) -> None:
     program = Program(tmp_path, FRAMEWORKS)
     programs.append(program)
@@ -156,12 +155,11 @@ def test_frameworks_find_source_and_classes(tmp_path: Path, programs: list[Progr
 
 
 @pytest.mark.slow("frameworks")
-@pytest.mark.timeout(300)
 def test_a_notebooks_definitions_reach_spawned_processes(tmp_path: Path, project: str) -> None:
     search = "from hopslite import experiment\nexperiment.grid_search(train, {'n': [1, 4]}, display=False).best_metric"
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in (NOTEBOOK, search)])
     client = nbclient.NotebookClient(
-        book, timeout=200, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        book, timeout=PATIENCE_S, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
     client.execute()
     [result] = [output for output in book.cells[1].outputs if output.output_type == "execute_result"]

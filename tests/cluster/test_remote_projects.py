@@ -80,7 +80,6 @@ def fits(units: int) -> dict[str, Any]:
 
 
 @pytest.mark.slow("stores")
-@pytest.mark.timeout(400)
 def test_a_grid_search_of_a_keras_model(local_cluster: Any, remote: Any) -> None:
     project = remote.fresh()
     run = experiment.grid_search(
@@ -165,7 +164,6 @@ def takes_its_time(n: int) -> int:
 
 
 @pytest.mark.slow("stores")
-@pytest.mark.timeout(400)
 def test_a_server_that_goes_away_for_ten_seconds_costs_nothing(local_cluster: Any, remote: Any) -> None:
     display = Lines()
     found: list[Any] = []
@@ -202,7 +200,6 @@ def test_a_server_that_goes_away_for_ten_seconds_costs_nothing(local_cluster: An
 
 
 @pytest.mark.slow("MLflow")
-@pytest.mark.timeout(400)
 def test_mlflow_over_postgresql_has_a_run_on_s3(local_cluster: Any, bucket: Any, mlflow_postgres: Any) -> None:
     run = experiment.grid_search(
         nothing,
@@ -451,7 +448,6 @@ def trains_in_shards(lr: float, budget: int, folder: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow("stores")
-@pytest.mark.timeout(400)
 def test_members_of_a_population_continue_from_whole_checkpoints(
     local_cluster: Any, bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -495,7 +491,6 @@ def logs_scalars(n: int, go: str) -> int:
 
 
 @pytest.mark.slow("stores")
-@pytest.mark.timeout(400)
 def test_tensorboard_shows_a_remote_run_live(
     local_cluster: Any, remote: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -282,7 +282,6 @@ def test_a_driver_that_is_killed_loses_nothing(
 
 
 @pytest.mark.slow("killed drivers")
-@pytest.mark.timeout(600)
 def test_mlflow_shows_a_resumed_run_once(local_spark: Any, tmp_path: Path, programs: list[Program]) -> None:
     database = f"sqlite:///{tmp_path}/mlflow.db"
     first = search(

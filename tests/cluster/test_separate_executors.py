@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import pytest
 
 from hopslite import experiment, util
-from hopslite.errors import InvalidArguments, SparkUnavailable
-from tests.helpers.observe import Lines, eventually, executor, in_background
+from tests.helpers.observe import Lines, executor
 
 
 @pytest.fixture(scope="module")
@@ -98,39 +96,3 @@ def test_a_trial_that_kills_its_executor_every_time_fails_and_the_search_goes_on
     assert "2 times" in (run.trials[1].error or "")
     assert run.best_params is not None and run.best_params["n"] == 3
     assert attempts(tmp_path) == ["0-0", "1-0", "1-1", "2-0", "3-0"]
-
-
-def test_a_session_that_is_stopped_ends_the_run(local_cluster: Any, shared: str, tmp_path: Path) -> None:
-    """The last test here: nothing can run on this session afterwards."""
-
-    def train(n: int, folder: str) -> int:
-        import threading
-
-        Path(folder, str(n)).touch()
-        if n:
-            threading.Event().wait()
-        return n
-
-    display = Lines()
-
-    def search() -> experiment.Run:
-        return experiment.grid_search(
-            train, {"n": [0, 1, 2], "folder": [str(tmp_path)]}, project=shared, display=display
-        )
-
-    with in_background(search) as running:
-        eventually(lambda: len(os.listdir(tmp_path)) == 3, "all trials have begun")
-        local_cluster.stop()
-        with pytest.raises(SparkUnavailable, match="stopped"):
-            running.result()
-    record = json.loads(Path(display.logdir, "run.json").read_text())
-    assert record["state"] == "FAILED"
-    assert record["counts"] == {"FINISHED": 1, "KILLED": 2}
-    with pytest.raises(InvalidArguments, match="stopped"):
-        experiment.launch(
-            meets,
-            spark=local_cluster,
-            project=shared,
-            display=False,
-            args_dict={"n": [1], "folder": ["x"], "expected": [0]},
-        )

@@ -22,7 +22,6 @@ def clean(**variables: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **variables}
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.slow("an environment of its own")
 def test_executors_without_hopslite_run_trials(tmp_path: Path, project: str, monkeypatch: pytest.MonkeyPatch) -> None:
     python = str(Path(sys.executable).resolve())

@@ -25,10 +25,12 @@ from hopslite.core.types import State
 from hopslite.errors import InvalidArguments, SparkUnavailable, TrialFailed
 from tests.helpers import ROOT
 from tests.helpers.connect_server import ConnectServer
-from tests.helpers.observe import eventually, in_background
+from tests.helpers.observe import PATIENCE_S, eventually, in_background
 from tests.helpers.programs import Program
 from tests.helpers.spark_cluster import StandaloneCluster
 from tests.helpers.stub_strategy import stub_strategy
+
+pytestmark = pytest.mark.slow("Spark Connect")
 
 FREE_S = 60.0
 
@@ -293,7 +295,7 @@ def test_a_server_that_is_not_there_is_one_line(tmp_path: Path, url: str, says: 
 def test_the_doctor_describes_the_server_and_its_executors(connect_server: ConnectServer) -> None:
     command = [sys.executable, "-c", "import sys; from hopslite.cli import main; sys.exit(main())", "doctor", "--json"]
     environment = {**os.environ, "SPARK_REMOTE": connect_server.url}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
     assert findings["Spark"]["state"] == "ok", findings["Spark"]
     assert connect_server.url in findings["Spark"]["found"]
@@ -336,7 +338,6 @@ def environment(folder: Path, *requirements: str) -> Path:
 
 
 @pytest.mark.slow("environments of their own")
-@pytest.mark.timeout(900)
 def test_a_client_without_spark_and_executors_without_hopslite(tmp_path: Path) -> None:
     """The program has `pyspark-client` only; executors get hopslite as a file of the session."""
     executors = environment(tmp_path / "executors", *FOR_EXECUTORS)
@@ -455,7 +456,7 @@ def test_executors_without_a_way_to_the_program(tmp_path: Path) -> None:
                 },
                 capture_output=True,
                 text=True,
-                timeout=280,
+                timeout=PATIENCE_S,
                 check=False,
             )
 

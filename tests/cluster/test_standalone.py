@@ -11,7 +11,7 @@ import pytest
 
 from hopslite import experiment
 from hopslite.errors import InvalidArguments
-from tests.helpers.observe import files_below
+from tests.helpers.observe import PATIENCE_S, files_below
 from tests.helpers.spark_cluster import StandaloneCluster
 
 
@@ -167,7 +167,7 @@ def test_more_than_any_worker_has_is_refused_before_any_task(
         experiment.grid_search(
             uses,
             {"n": [1], "folder": [str(tmp_path)], "together": [1]},
-            timeout=20,
+            timeout=PATIENCE_S,
             project=tmp_path / "project",
             display=False,
             **option,

@@ -21,7 +21,7 @@ from hopslite.storage.journal import JournalReader
 from hopslite.storage.journal_writer import JournalWriter
 from hopslite.storage.project import Project
 from hopslite.storage.run_directory import RunDir
-from tests.helpers.observe import eventually
+from tests.helpers.observe import PATIENCE_S, eventually
 
 T = TypeVar("T")
 
@@ -165,7 +165,7 @@ class TestFiles:
         program = (
             "import sys; from hopslite.storage.run_directory import RunDir; RunDir(sys.argv[1]).write_bytes('a', b'1')"
         )
-        subprocess.run([sys.executable, "-c", program, run.url], check=True, timeout=120)
+        subprocess.run([sys.executable, "-c", program, run.url], check=True, timeout=PATIENCE_S)
         assert run.exists("a")
         assert run.list() == ["a", "b"]
 

@@ -24,6 +24,7 @@ from hopslite.storage.project import Project
 from hopslite.storage.run_directory import RunDir
 from hopslite.track import _interpreter
 from tests.helpers import ROOT
+from tests.helpers.observe import PATIENCE_S
 from tests.helpers.servers import (
     Script,
     empty_database,
@@ -126,7 +127,7 @@ def deliver(run: RunDir, *names: str) -> subprocess.CompletedProcess[str]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
 
 
@@ -239,7 +240,9 @@ def test_a_killed_driver_leaves_nothing_running(
 
 @pytest.mark.slow("MLflow")
 def test_a_driver_may_end_at_once(name: str, run: RunDir, see: Callable[[RunDir], dict[str, Seen]]) -> None:
-    subprocess.run([sys.executable, "-c", SHORT_DRIVER, run.url, name], check=True, env=with_helpers(), timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", SHORT_DRIVER, run.url, name], check=True, env=with_helpers(), timeout=PATIENCE_S
+    )
 
     assert {trial: seen.end for trial, seen in see(run).items()} == {"0000": GOOD, "0001": GOOD, "0002": BAD}
 

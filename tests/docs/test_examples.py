@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import ROOT
+from tests.helpers.observe import PATIENCE_S
 from tests.helpers.shared_session import SharedSession
 
 EXAMPLES = ROOT / "examples"
@@ -37,7 +38,7 @@ def test_example_finishes_all_its_trials(example: Path, tmp_path: Path, shared_s
 
 def in_its_own_process(example: Path, folder: Path) -> str:
     done = subprocess.run(
-        [sys.executable, str(example)], cwd=folder, capture_output=True, text=True, timeout=280, check=False
+        [sys.executable, str(example)], cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

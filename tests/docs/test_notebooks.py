@@ -83,7 +83,6 @@ def book(path: Path) -> nbformat.NotebookNode:
         for path in NOTEBOOKS
     ],
 )
-@pytest.mark.timeout(600)
 def test_it_runs(
     path: Path, book: nbformat.NotebookNode, tmp_path: Path, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,6 @@ def test_the_readme_shows_code_that_runs():
     assert any(place.startswith("README.md:") for place, _ in BLOCKS)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("place", "code"),
     [

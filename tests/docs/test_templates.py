@@ -34,7 +34,6 @@ def folder(name: str, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.timeout(600)
 def test_its_job_runs(name: str, folder: Path, shared_session: SharedSession) -> None:
     files = os.listdir(folder)
     (folder.parent / "run.py").write_text(RUN)
@@ -50,7 +49,6 @@ def test_its_job_runs(name: str, folder: Path, shared_session: SharedSession) ->
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.timeout(600)
 def test_its_tests_pass(name: str, folder: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]

@@ -26,7 +26,7 @@ from hopslite.storage.run_directory import RunDir
 from hopslite.track import TensorBoardServer
 from tests.helpers import ROOT
 
-START_S = 120.0
+START_S = 600.0
 T0 = 1_700_000_000.0
 SPACE = {
     "lr": {"type": "uniform", "low": 0.1, "high": 1.0},

@@ -24,8 +24,6 @@ SLOW = {  # fixtures, and parameters
     "gs": "stores",
     "hdfs_server": "stores",
     "jupyterlab": "browsers",
-    "keras jax": "frameworks",
-    "keras torch": "frameworks",
     "mlflow_postgres": "MLflow",
     "spark_connect": "Spark Connect",
     "standalone_cluster": "clusters",

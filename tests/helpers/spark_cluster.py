@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-START_S = 120.0
+START_S = 600.0
 STOP_S = 20.0
 # Spark's loaded classes, as spark_archive.py writes them. Java uses them only where its class path is Spark's own: no
 # configuration directory with files may stand first.

@@ -25,7 +25,7 @@ from tests.helpers import ROOT
 from tests.helpers.servers import MlflowServer, until
 
 CACHE = ROOT / ".cache"  # what is downloaded once for this checkout; git ignores it
-START_S = 120.0
+START_S = 600.0
 STOP_S = 20.0
 GRPC = 10_000  # SeaweedFS also listens on each port plus this
 

@@ -18,7 +18,7 @@ from hopslite import __version__
 from tests.docs.test_readme import BLOCKS
 from tests.helpers import ROOT
 
-pytestmark = [pytest.mark.slow("environments of their own"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow("environments of their own")
 
 EXTRAS = {"mlflow", "tensorboard", "matplotlib", "sklearn", "pandas", "optuna", "s3fs", "tensorflow", "torch"}
 INLINE = """

@@ -15,6 +15,7 @@ import pytest
 from hopslite.search import AlgorithmName
 from hopslite.search._factory import known
 from tests.helpers import ROOT
+from tests.helpers.observe import PATIENCE_S
 
 pytestmark = pytest.mark.slow("types")  # of the whole library, by two checkers
 
@@ -49,7 +50,7 @@ def _pyright() -> Errors:
 def _checked(*command: str) -> str:
     modules = [str(HERE / "good_calls.py"), str(HERE / "bad_calls.py")]
     done = subprocess.run(
-        [sys.executable, *command, *modules], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
+        [sys.executable, *command, *modules], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.stdout, done.stderr
     return done.stdout

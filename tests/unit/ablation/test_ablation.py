@@ -25,6 +25,7 @@ from hopslite.core.types import Direction, State
 from hopslite.errors import InvalidArguments
 from hopslite.result import Run, Trial
 from tests.helpers import ROOT
+from tests.helpers.observe import PATIENCE_S
 
 NOTHING = {"ablated_feature": "None", "ablated_layer": "None"}
 
@@ -91,7 +92,7 @@ def test_the_function_gets_what_it_names_and_travels(tmp_path):
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
         cwd=ROOT,
     )
@@ -290,7 +291,6 @@ def trains(model: Any, inputs: int = 1, outputs: tuple[int, ...] = (1,)) -> None
 
 
 @pytest.mark.slow("frameworks")
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("group", "left"),
     [
@@ -313,7 +313,6 @@ def test_layers_are_left_out_of_a_sequential_model(keras, group, left):
 
 
 @pytest.mark.slow("frameworks")
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("group", "gone", "fewer"),
     [
@@ -334,7 +333,6 @@ def test_layers_are_left_out_of_a_graph(keras, group, gone, fewer):
     trains(ablated, 2, (1, 2))
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("build", "group", "said"),
     [
@@ -352,7 +350,6 @@ def test_layers_that_cannot_be_left_out(keras, build, group, said):
     assert said in problems_of(left_out, build(keras), group)
 
 
-@pytest.mark.timeout(300)
 def test_checking_a_model_changes_nothing(keras):
     """Each group is checked against the whole model."""
     config = sequential(keras).get_config()
@@ -361,7 +358,6 @@ def test_checking_a_model_changes_nothing(keras):
     assert config == before
 
 
-@pytest.mark.timeout(300)
 def test_a_subclassed_model_is_refused(keras):
     class Own(keras.Model):  # type: ignore[misc, name-defined]
         def call(self, x):
@@ -370,7 +366,6 @@ def test_a_subclassed_model_is_refused(keras):
     assert "add_custom_model_generator()" in problems_of(left_out, Own(), of("a"))
 
 
-@pytest.mark.timeout(300)
 def test_what_stays_keeps_its_weights_and_how_it_is_compiled(keras):
     model = sequential(keras)
     model.compile(keras.optimizers.Adam(0.125), "mse", metrics=["mae"])
@@ -385,7 +380,6 @@ def test_what_stays_keeps_its_weights_and_how_it_is_compiled(keras):
     assert "compile it in train_fn" in problems_of(left_out, model, of("c"))
 
 
-@pytest.mark.timeout(300)
 def test_layers_of_ones_own_need_no_registration(keras):
     class Double(keras.layers.Layer):  # type: ignore[misc, name-defined]
         def __init__(self, times=2, **kwargs):
@@ -432,7 +426,6 @@ def layers_study(**kwargs: Any) -> AblationStudy:
     return study
 
 
-@pytest.mark.timeout(300)
 def test_each_trial_builds_its_model():
     pytest.importorskip("keras")
 
@@ -506,7 +499,6 @@ print("keras" in sys.modules)
     ], done.stderr
 
 
-@pytest.mark.timeout(300)
 def test_a_base_model_that_cannot_be_built_here_is_left_to_the_trials(caplog):
     pytest.importorskip("keras")
 

@@ -31,7 +31,7 @@ from hopslite.channel.handshake import Handshake
 from hopslite.channel.message_log import encode_message
 from hopslite.channel.server import ReconnectingClient, Server, SlotSession
 from hopslite.errors import InvalidArguments
-from tests.helpers.observe import eventually, in_background
+from tests.helpers.observe import PATIENCE_S, eventually, in_background
 from tests.helpers.proxy import Proxy
 from tests.helpers.spark_cluster import free_ports
 
@@ -137,7 +137,7 @@ def answer(connection: socket.socket) -> dict[str, Any]:
 
 
 def raw(driver: Driver) -> socket.socket:
-    return socket.create_connection(driver.server.address, timeout=30)
+    return socket.create_connection(driver.server.address, timeout=PATIENCE_S)
 
 
 def is_cut(connection: socket.socket) -> bool:
@@ -231,7 +231,7 @@ class TestFloods:
     @pytest.mark.skipif(sys.platform != "linux", reason="a second address of this machine")
     def test_it_is_one_of_the_host_that_has_the_most(self, driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(server, "MAX_UNAUTHENTICATED", 4)
-        slow = socket.create_connection(driver.server.address, timeout=30, source_address=("127.0.0.2", 0))
+        slow = socket.create_connection(driver.server.address, timeout=PATIENCE_S, source_address=("127.0.0.2", 0))
         eventually(lambda: len(driver.server._unauthenticated) == 1, "the first")
         strangers = [raw(driver) for _ in range(20)]
         assert is_cut(strangers[0])

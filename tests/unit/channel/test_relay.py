@@ -17,7 +17,7 @@ from hopslite.channel.client import ReconnectingClient
 from hopslite.channel.relay import RelayEntrance, RelayExit
 from hopslite.channel.server import Server, SlotSession
 from hopslite.storage.run_directory import RunDir
-from tests.helpers.observe import eventually
+from tests.helpers.observe import PATIENCE_S, eventually
 
 
 class Driver:
@@ -85,7 +85,7 @@ def test_messages_arrive_in_order_in_both_directions(driver: Driver, slot: Slot)
     _, client = slot(driver)
     for number in range(5):
         client.send({"type": "report", "value": number, "text": "x" * 300_000 * (number % 2)})
-    assert [driver.messages.get(timeout=60)["value"] for _ in range(5)] == list(range(5))
+    assert [driver.messages.get(timeout=PATIENCE_S)["value"] for _ in range(5)] == list(range(5))
     for number in range(5):
         driver.sessions[0].send({"type": "stop", "value": number})
     assert [next_message(client)["value"] for _ in range(5)] == list(range(5))
@@ -97,7 +97,7 @@ def test_messages_arrive_in_order_in_both_directions(driver: Driver, slot: Slot)
 def test_nothing_is_left(local_driver: Driver, slot: Slot, tmp_path: Path) -> None:
     entrance, client = slot(local_driver)
     client.send({"type": "report"})
-    local_driver.messages.get(timeout=60)
+    local_driver.messages.get(timeout=PATIENCE_S)
     client.close()
     entrance.close(2.0)
     local_driver.close()
@@ -124,7 +124,7 @@ def test_strangers_on_the_machine_open_only_so_many(local_driver: Driver, slot: 
     strangers = [socket.create_connection(entrance.address) for _ in range(3 * relay.MAX_STREAMS)]
     eventually(lambda: len(entrance._streams) == relay.MAX_STREAMS, "as many as are allowed")
     client.send({"type": "report"})
-    assert local_driver.messages.get(timeout=60)["type"] == "report"
+    assert local_driver.messages.get(timeout=PATIENCE_S)["type"] == "report"
     for stranger in strangers:
         stranger.close()
 
@@ -151,7 +151,7 @@ def test_an_outage_of_the_store_delays_messages(
     monkeypatch.setattr(relay, "RETRY_SECONDS", 0.05)
     _, client = slot(local_driver)
     client.send({"type": "report", "value": 1})
-    local_driver.messages.get(timeout=60)
+    local_driver.messages.get(timeout=PATIENCE_S)
     is_out = threading.Event()
     is_out.set()
 
@@ -172,7 +172,7 @@ def test_an_outage_of_the_store_delays_messages(
     time.sleep(0.2)
     assert local_driver.messages.empty()
     is_out.clear()
-    assert local_driver.messages.get(timeout=60)["value"] == 2
+    assert local_driver.messages.get(timeout=PATIENCE_S)["value"] == 2
     eventually(lambda: not local_driver.outages[-1], "it is over")
 
 

@@ -23,6 +23,7 @@ from hopslite.pool._cluster_probe import PROGRAM, REQUEST, ClusterFacts, Executo
 from hopslite.pool._python_check import own_packages
 from hopslite.pool._shell_probe import shell_script
 from tests.helpers import ROOT
+from tests.helpers.observe import PATIENCE_S
 from tests.helpers.small_disk import small_disk
 from tests.helpers.spark_cluster import free_ports
 
@@ -72,7 +73,7 @@ def answer(
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         cwd="/",
         env={**os.environ, "PYTHONPATH": str(ROOT), REQUEST: json.dumps(request), **variables},
     )

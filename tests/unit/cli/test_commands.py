@@ -33,6 +33,7 @@ from hopslite.storage.driver_lease import claim
 from hopslite.storage.project import Project
 from hopslite.storage.run_directory import RunDir
 from hopslite.storage.snapshot import zipped
+from tests.helpers.observe import PATIENCE_S
 
 OPTIONS: dict[str, Any] = {"pool": "inline", "display": False}
 Answer = Callable[..., tuple[int, str, str]]
@@ -398,7 +399,7 @@ class TestChange:
     def test_not_without_being_asked(self, home: Project, answer: Answer, said: str) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "hopslite.cli", "rm", "digits/1"],
-            input=said, capture_output=True, text=True, timeout=60, check=False, cwd=home.url,
+            input=said, capture_output=True, text=True, timeout=PATIENCE_S, check=False, cwd=home.url,
         )  # fmt: skip
         assert done.returncode == 1
         assert "digits version 1" in done.stderr
@@ -508,7 +509,9 @@ class TestReproduce:
         (folder / "helper.py").write_text("import deep.er\ndef train(n):\n    return n * deep.er.TWO\n")
         (folder / "deep" / "er.py").write_text("TWO = 2\n")
         (folder / "unused.py").write_text("")
-        subprocess.run([sys.executable, folder / "main.py"], check=True, capture_output=True, timeout=100, cwd=tmp_path)
+        subprocess.run(
+            [sys.executable, folder / "main.py"], check=True, capture_output=True, timeout=PATIENCE_S, cwd=tmp_path
+        )
         (folder / "deep" / "er.py").write_text("TWO = 3\n")
         return folder
 
@@ -530,7 +533,7 @@ class TestReproduce:
             "requirements.txt",
         ]
         done = subprocess.run(
-            [sys.executable, "main.py"], cwd=made, capture_output=True, text=True, timeout=100, check=True
+            [sys.executable, "main.py"], cwd=made, capture_output=True, text=True, timeout=PATIENCE_S, check=True
         )
         assert done.stdout == "best 4.0\n"
         assert (made / "requirements.txt").read_text() == "numpy==1.2\n"
@@ -654,7 +657,9 @@ class TestUse:
     def test_it_does_not_load_what_it_does_not_need(self) -> None:
         """So that it answers at once."""
         look = "import sys; from hopslite.cli import main; main(['ls']); print(sorted(sys.modules))"
-        done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", look], capture_output=True, text=True, timeout=PATIENCE_S, check=True
+        )
         for module in ("pyspark", "mlflow", "tensorflow", "torch", "pandas", "numpy", "scipy", "matplotlib", "optuna"):
             assert f"'{module}'" not in done.stdout, module
 
@@ -690,7 +695,7 @@ class TestDamage:
         Path(home.url, "Experiments", ids(home)[0], "trials/0001/output.log").write_text("line\n" * 1_000_000)
         logs = shlex.join([sys.executable, "-m", "hopslite.cli", "logs", "digits/1"])
         logs += " | head -1; exit ${PIPESTATUS[0]}"
-        done = subprocess.run(["bash", "-c", logs], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(["bash", "-c", logs], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "line\n", "")
 
     def test_a_run_of_another_project_by_its_directory(

@@ -25,6 +25,7 @@ from hopslite.storage.fs.urls import forget_connections
 from hopslite.storage.project import Project
 from hopslite.storage.run_queue import take_ticket
 from hopslite.submission.detached import start_detached
+from tests.helpers.observe import PATIENCE_S
 
 PROGRAM = """
 import os, sys, time
@@ -55,7 +56,7 @@ def folder(tmp_path: Path, project: str, monkeypatch: pytest.MonkeyPatch) -> Ite
 def detached(*options: str, until_there: str = "go") -> str:
     """Start a run and return its id."""
     words = [*HOPSLITE, "run", "--detach", "--pool", "inline", *options, "program.py", os.path.abspath(until_there)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert "goes on by itself" in done.stderr
     return done.stdout.strip()
 
@@ -102,11 +103,13 @@ def test_it_survives_the_terminal_and_shows_its_output_as_if_started_here(folder
 
     follows = subprocess.Popen([*HOPSLITE, "logs", "-f", "mine"], stdout=subprocess.PIPE, text=True)
     (folder / "go").touch()
-    done = subprocess.run([*HOPSLITE, "attach", run_id], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [*HOPSLITE, "attach", run_id], capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "mine version 1: FINISHED" in done.stdout
     assert state(run_id) is State.FINISHED
-    assert follows.communicate(timeout=30)[0] == "begun\ndone\n"
+    assert follows.communicate(timeout=PATIENCE_S)[0] == "begun\ndone\n"
 
 
 def test_nothing_is_left_in_a_process_that_has_started_one_and_goes_on(folder: Path) -> None:
@@ -196,7 +199,7 @@ def test_mistakes_are_shown_by_the_command_and_nothing_goes_on(folder: Path, pro
         (["--metric", "loss", "program.py"], 2, "a metric compares"),
     ):
         command = [*HOPSLITE, "run", "--detach", *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
         assert (done.returncode, done.stdout) == (code, "")
         assert message in done.stderr
         assert "Traceback" not in done.stderr
@@ -270,13 +273,19 @@ def test_a_project_on_a_store(folder: Path, s3: Any, monkeypatch: pytest.MonkeyP
     run.write_json("detached.json", {**run.read_json("detached.json"), "host": "another.example"})
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("XDG_STATE_HOME", str(folder / "another machine"))
-        done = subprocess.run([*HOPSLITE, "attach", "far"], capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            [*HOPSLITE, "attach", "far"], capture_output=True, text=True, check=False, timeout=PATIENCE_S
+        )
         assert (done.returncode, done.stdout) == (1, "")
         assert "is on another.example, where it was started, until it ends" in done.stderr
-        stopped = subprocess.run([*HOPSLITE, "stop", "far"], capture_output=True, text=True, check=False, timeout=90)
+        stopped = subprocess.run(
+            [*HOPSLITE, "stop", "far"], capture_output=True, text=True, check=False, timeout=PATIENCE_S
+        )
         assert stopped.stdout == f"run {run_id} is STOPPED\n"
         until(lambda: run.exists("driver.log"))
-        done = subprocess.run([*HOPSLITE, "attach", "far"], capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            [*HOPSLITE, "attach", "far"], capture_output=True, text=True, check=False, timeout=PATIENCE_S
+        )
     assert done.returncode == 130
     assert "far version 1: STOPPED" in done.stdout
 

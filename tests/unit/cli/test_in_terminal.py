@@ -22,7 +22,7 @@ import pytest
 from hopslite import experiment
 from hopslite.errors import HopsliteError
 from hopslite.storage.project import Project
-from tests.helpers.observe import eventually
+from tests.helpers.observe import PATIENCE_S, eventually
 from tests.helpers.servers import free_port
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
@@ -32,10 +32,12 @@ WAITS = """
 import os, time
 from hopslite import experiment
 
-GO = "{go}"
+GO, HOLD = "{go}", "{hold}"
 
 def train(n):
-    for step in range(1000):
+    while os.path.exists(HOLD):
+        time.sleep(0.1)
+    for step in range(100000):
         print(f"trial {n} step {step}", flush=True)
         if n < 2 or os.path.exists(GO):
             return n
@@ -53,7 +55,7 @@ def terminal(*command: str, columns: int = 100, **environment: str) -> Iterator[
         env={**os.environ, "TERM": "xterm-256color", **environment},
         dimensions=(40, columns),
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     try:
         yield child
@@ -71,7 +73,7 @@ def finished(child: Any) -> tuple[int, str]:
 @pytest.fixture
 def waits(tmp_path: Path, project: str) -> Path:
     program = tmp_path / "waits.py"
-    program.write_text(WAITS.replace("{go}", str(tmp_path / "go")))
+    program.write_text(WAITS.replace("{go}", str(tmp_path / "go")).replace("{hold}", str(tmp_path / "hold")))
     return program
 
 
@@ -83,21 +85,23 @@ def finished_run(project: str) -> experiment.Run:
     return experiment.grid_search(train, {"n": [1, 2]}, name="digits " + "long " * 10, pool="inline", display=False)
 
 
-def third_began() -> None:
+def began(trials: int = 3) -> None:
+    """Wait for the first trials; the third waits for the file `go`, and all of them until there is no `hold`."""
+
     def look() -> bool:
         try:
-            return len(experiment.load("waits").trials) == 3
+            return len(experiment.load("waits").trials) == trials
         except HopsliteError:  # there is no such run yet
             return False
 
-    eventually(look, "the third trial, which waits")
+    eventually(look, f"{trials} trials")
 
 
 def test_progress_and_an_interrupt(waits: Path, project: str) -> None:
     with terminal(sys.executable, str(waits)) as child:
         child.expect("waits version 1")
         child.expect(r"25%\|.*best 0")
-        third_began()
+        began()
         child.sendintr()
         code, _ = finished(child)
     assert code != 0
@@ -108,12 +112,15 @@ def test_progress_and_an_interrupt(waits: Path, project: str) -> None:
 
 def test_following_a_trial(waits: Path, project: str) -> None:
     go = waits.parent / "go"
-    with (
-        terminal(sys.executable, str(waits)) as running,
-        terminal(*HOPSLITE, "logs", "waits", "2", "-f") as first,
-    ):
-        finished(first)  # asked before there is such a trial
-        third_began()
+    hold = waits.parent / "hold"
+    hold.touch()
+    with terminal(sys.executable, str(waits)) as running:
+        began(1)
+        with terminal(*HOPSLITE, "logs", "waits", "2", "-f") as first:
+            code, text = finished(first)
+            assert (code, "has no trial '2'" in text) == (3, True), text
+        hold.unlink()
+        began()
         with terminal(*HOPSLITE, "logs", "waits", "2", "-f") as child:
             child.expect("trial 2 step 0")
             child.expect("trial 2 step [3-9]")
@@ -128,7 +135,7 @@ def test_following_a_trial(waits: Path, project: str) -> None:
 
 def test_following_is_interrupted(waits: Path, project: str) -> None:
     with terminal(sys.executable, str(waits)) as running:
-        third_began()
+        began()
         with terminal(*HOPSLITE, "logs", "waits", "2", "-f") as child:
             child.expect("step 1")
             child.sendintr()
@@ -169,7 +176,7 @@ def test_deleting_asks(finished_run: experiment.Run, project: str) -> None:
 def served(*command: str, **environment: str) -> Iterator[tuple[str, str]]:
     """The address that a command prints, and what it wrote before; after Ctrl-C nothing of it is left."""
     with terminal(*HOPSLITE, *command, "--no-browser", **environment) as child:
-        child.expect(r"(http://127\.0\.0\.1:\d+)/?(#\S*)?", timeout=120)
+        child.expect(r"(http://127\.0\.0\.1:\d+)/?(#\S*)?", timeout=PATIENCE_S)
         url, before = (
             f"{child.match[1]}/{child.match[2]}" if child.match[2] else child.match[1],
             ANSI.sub("", child.before),
@@ -184,7 +191,7 @@ def served(*command: str, **environment: str) -> Iterator[tuple[str, str]]:
 
 
 def fetched(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=60) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
         return str(answer.read().decode())
 
 
@@ -237,11 +244,11 @@ def test_mlflow_on_the_project(project: str) -> None:
 def test_mlflow_does_not_outlive_a_command_that_is_killed(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     with terminal(*HOPSLITE, "ui", "--no-browser", "--port", str(free_port()), HOPSLITE_TRACKING_URI=uri) as child:
-        child.expect("http://", timeout=120)
+        child.expect("http://", timeout=PATIENCE_S)
         family = psutil.Process(child.pid).children(recursive=True)
         assert family
         child.kill(signal.SIGKILL)
-        _, alive = psutil.wait_procs(family, timeout=30)
+        _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
         assert not alive, [process.cmdline() for process in alive]
 
 
@@ -257,7 +264,7 @@ def test_mlflow_that_is_not_there(finished_run: experiment.Run, uri: str, messag
 
 def test_a_run_is_resumed(waits: Path, project: str) -> None:
     with terminal(sys.executable, str(waits)) as child:
-        third_began()
+        began()
         child.sendintr()
         finished(child)
     assert shutil.which("java"), "resuming runs on Spark"

@@ -15,6 +15,7 @@ from hopslite import cli, experiment
 from hopslite.cli import run as run_module
 from hopslite.submission.verb_call import VerbCall
 from tests.helpers.commands import OPTIONS
+from tests.helpers.observe import PATIENCE_S
 
 
 def test_metrics_and_directions_of_the_command_line_are_lists(
@@ -122,7 +123,7 @@ class TestCommandLine:
         done = subprocess.run(
             [sys.executable, "-m", "hopslite.cli", "run", "--master", "nope://x", "ls"],
             cwd=tmp_path, env={k: v for k, v in os.environ.items() if k != "SPARK_SUBMIT_OPTS"},
-            capture_output=True, text=True, timeout=200, check=False,
+            capture_output=True, text=True, timeout=PATIENCE_S, check=False,
         )  # fmt: skip
         said = [line for line in done.stderr.splitlines() if not line.startswith("WARNING: Using incubator")]
         assert (done.returncode, done.stdout) == (1, "")
@@ -160,7 +161,7 @@ class TestCommandLine:
         (tmp_path / "bin" / "python3").chmod(0o755)
         environment["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{environment['PATH']}"
         done = subprocess.run(
-            command, cwd=code, env=environment, capture_output=True, text=True, timeout=200, check=False
+            command, cwd=code, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
         assert done.returncode == int(failing), done.stderr
         assert "Traceback" not in done.stderr + done.stdout

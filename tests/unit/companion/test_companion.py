@@ -23,6 +23,7 @@ from hopslite.companion.client import Companion
 from hopslite.storage.project import Project
 from hopslite.storage.run_directory import RunDir
 from tests.helpers import ROOT
+from tests.helpers.observe import PATIENCE_S
 from tests.helpers.servers import Script, mlflow_client, until, whole_run
 from tests.helpers.small_disk import small_disk
 
@@ -278,7 +279,7 @@ def test_a_driver_that_is_killed_leaves_none(project: str, options: list[str]) -
 def test_a_driver_that_forks_shares_it_with_no_child(project: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", FORKING, project]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "True True None\n"
 

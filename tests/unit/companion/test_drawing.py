@@ -15,6 +15,7 @@ import pytest
 
 from hopslite.companion import drawing, drawing_process
 from hopslite.companion.drawing import DrawingQueue
+from tests.helpers.observe import PATIENCE_S
 from tests.helpers.servers import until
 
 DRIVER = """
@@ -124,7 +125,7 @@ def test_one_that_cannot_be_drawn_keeps_no_other_from_it(monkeypatch: pytest.Mon
 
 @pytest.mark.slow("companion")
 def test_a_driver_that_is_killed_has_its_runs_drawn(project: str) -> None:
-    subprocess.run([sys.executable, "-c", DRIVER], stdout=subprocess.DEVNULL, check=False, timeout=120)
+    subprocess.run([sys.executable, "-c", DRIVER], stdout=subprocess.DEVNULL, check=False, timeout=PATIENCE_S)
     until(lambda: len(list(Path(project).glob("Experiments/*/plots/index.html"))) == 2, "both are drawn", 120)
     until(lambda: not companions(project), "the companion ends")
 

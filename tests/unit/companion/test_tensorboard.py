@@ -15,6 +15,7 @@ import pytest
 from hopslite import companion
 from hopslite.companion import registry
 from hopslite.storage.project import Project
+from tests.helpers.observe import PATIENCE_S
 from tests.helpers.servers import sessions, until, whole_run
 
 from .test_companion import follow, new_run, own_registry, process_of  # noqa: F401
@@ -40,7 +41,7 @@ def page(followed: companion.FollowedRun, path: str = "", body: object = None) -
     """Answer of a run's page."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{followed.tensorboard_url}{path}", data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         return str(answer.read().decode())
 
 

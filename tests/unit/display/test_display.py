@@ -26,6 +26,7 @@ from hopslite.display.notebook import Notebook
 from hopslite.display.terminal import Terminal
 from hopslite.executor.trial_log import LogTail
 from hopslite.result import Run, Trial
+from tests.helpers.observe import PATIENCE_S
 
 
 def status(done=0, failed=0, running=2, **more):
@@ -179,7 +180,9 @@ shown, status = Terminal(io.StringIO(), err), Status("n", 1, "launch", "/l", tot
 shown.start(status)
 print("0/1" in err.getvalue(), threading.active_count())
 """
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_S
+        )
         assert done.stdout == "True 1\n"
 
 
@@ -408,13 +411,13 @@ class TestHistory:
         history = History(Direction.MIN)
 
         def trials(first, count):
-            began = time.perf_counter()
+            began = time.process_time()
             for number in range(first, first + count):
                 for step in range(5):
                     history.report(f"{number:04d}", step, number / (step + 1))
                 history.printed(f"{number:04d}", ["x" * 10**6, "y"])
                 history.ended(ended(number, 1.0 / (number + 1)))
-            return time.perf_counter() - began
+            return time.process_time() - began
 
         early = trials(0, 2000)
         late = trials(30_000, 2000)
@@ -430,9 +433,9 @@ class TestHistory:
     def test_lines_are_as_a_terminal_would_show_them(self):
         assert clean_line("epoch 1: 10%\repoch 1: 99%\n") == "epoch 1: 99%"
         assert clean_line("\x1b[31mred\x1b[0m\x00") == "red"
-        began = time.perf_counter()
+        began = time.process_time()
         assert len(clean_line("x" * 3 * 10**7)) == 300
-        assert time.perf_counter() - began < 0.5
+        assert time.process_time() - began < 0.5
 
 
 class TestTailOfALog:
@@ -695,9 +698,9 @@ class TestNotebook:
             recent=tuple(trials[-5:]), **history.facts(),
         )  # fmt: skip
         lines = ["x" * 10**6, "y\n" * 10**5, "z" * 10**6 + "\n" * 20]
-        began = time.perf_counter()
+        began = time.process_time()
         bundle = self.bundle(given, run(trials, trials[-1]) if over else None, lines)
-        assert time.perf_counter() - began < 5
+        assert time.process_time() - began < 5
         assert len(bundle["text/html"]) < 150_000
         assert len(bundle["text/plain"]) < 30_000
 
@@ -747,5 +750,7 @@ class TestChoose:
             "import sys, hopslite.result, hopslite.display as d; d.choose(); import hopslite.display.notebook; "
             "print(sorted({'IPython', 'pandas', 'pyspark', 'mlflow'} & set(sys.modules)))"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_S
+        )
         assert done.stdout == "[]\n"

@@ -24,7 +24,7 @@ from hopslite.errors import InvalidArguments, ReportError, ResumeError, TrialFai
 from hopslite.executor.context import current, is_for_trials
 from hopslite.storage.journal import JournalReader
 from hopslite.storage.run_directory import RunDir
-from tests.helpers.observe import Lines, eventually
+from tests.helpers.observe import PATIENCE_S, Lines, eventually
 from tests.helpers.programs import Program
 
 QUIET: dict[str, Any] = {"display": False}
@@ -247,7 +247,7 @@ class TestSeveral:
         assert made[1]["metric"] == 4
 
     def test_two_at_once(self, project: str) -> None:
-        both = threading.Barrier(2, timeout=60)
+        both = threading.Barrier(2, timeout=PATIENCE_S)
         runs: dict[int, experiment.ActiveRun] = {}
 
         def work(number: int) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from hopslite.driver.interrupts import Interrupts
 from hopslite.storage.project import Project
+from tests.helpers.observe import PATIENCE_S
 
 
 def own_handler(number: int, frame: FrameType | None) -> None:
@@ -146,7 +147,12 @@ experiment.grid_search(train, {"x": [0, 1]}, name="n", pool="inline", display=Fa
 def stderr_of(project: str, how: str) -> list[str]:
     environment = {**os.environ, "PATH": os.defpath}  # as without an activated environment
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, how], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", PROGRAM, how],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.returncode == 1
     return done.stderr.splitlines()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.helpers.observe import PATIENCE_S
+
 CODE = """
 import sys
 from hopslite.executor.preimport import ImportWatcher
@@ -21,7 +23,7 @@ def seen(statement: str) -> set[str]:
         [sys.executable, "-c", CODE.format(statement=statement)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=True,
     )
     return set(done.stdout.split())

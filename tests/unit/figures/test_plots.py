@@ -27,7 +27,7 @@ from hopslite.figures import axes, kinds, plotly_library, theme
 from hopslite.figures import columns as view
 from hopslite.result import Run
 from hopslite.storage.run_directory import RunDir
-from tests.helpers.observe import eventually
+from tests.helpers.observe import PATIENCE_S, eventually
 
 from .helpers import made, texts, trial
 
@@ -574,7 +574,9 @@ assert "matplotlib.pyplot" not in sys.modules
 assert settings() == before
 print("clean")
 """
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
         assert done.stdout == "clean\n", done.stderr
 
     def test_a_users_style_does_not_reach_in(self, monkeypatch: pytest.MonkeyPatch) -> None:

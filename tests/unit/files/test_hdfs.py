@@ -28,7 +28,7 @@ from hopslite.files import copies, notebook_import, prefetch
 from hopslite.files import copy as copying
 from hopslite.storage.fs import transfer
 from hopslite.storage.project import Project
-from tests.helpers.observe import eventually
+from tests.helpers.observe import PATIENCE_S, eventually
 
 
 @pytest.fixture(autouse=True)
@@ -1043,7 +1043,7 @@ def test_processes_that_load_data_leave_nothing(here: Path) -> None:
         env={**os.environ, "HOPSLITE_PROJECT": "memory://project"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert ran.returncode == 0, ran.stderr
     assert not os.path.exists(ran.stdout.strip())
@@ -1072,5 +1072,5 @@ def test_a_process_that_is_forked_while_files_are_fetched(keep: str, here: Path)
     """As a worker of a data loader: the threads that download are not in it."""
     environment = {**os.environ, "HOPSLITE_PROJECT": "memory://forks"}
     command = [sys.executable, "-c", FORKS, keep]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from hopslite.cli.migrate import migrate_command
 from hopslite.migrate import Kind, examine, python_files, save
+from tests.helpers.observe import PATIENCE_S
 
 
 def run(*arguments: Any) -> tuple[int, list[str]]:
@@ -553,7 +554,7 @@ def test_a_program_runs_after_the_command(tmp_path, program, printed):
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", path],
         cwd=tmp_path, env={**os.environ, "HOPSLITE_PROJECT": str(tmp_path / "project")},
-        capture_output=True, text=True, timeout=200, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == printed

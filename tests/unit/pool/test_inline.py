@@ -27,7 +27,7 @@ from hopslite.search import Suggestion
 from hopslite.storage.journal import JournalReader
 from hopslite.storage.run_directory import RunDir
 from tests.helpers import ROOT
-from tests.helpers.observe import Lines
+from tests.helpers.observe import PATIENCE_S, Lines
 
 HERE: dict[str, Any] = {"pool": "inline", "display": False}
 
@@ -300,7 +300,7 @@ def test_a_breakpoint_works(project: str, tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert "700" in done.stdout, done.stderr
@@ -471,7 +471,7 @@ def test_settings_come_from_a_file_and_the_environment(tmp_path: Path, monkeypat
 
 def test_two_runs_at_once_from_two_threads(project: str) -> None:
     """Both capture standard output; each must find its own and give back the real one."""
-    both = threading.Barrier(2, timeout=60)
+    both = threading.Barrier(2, timeout=PATIENCE_S)
     sys.modules["hopslite_test_barrier"] = both  # type: ignore[assignment]
 
     def meet(who: int) -> int:

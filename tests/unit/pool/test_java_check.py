@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from hopslite.pool import _java_check
+from tests.helpers.observe import PATIENCE_S
 
 SCRIPT = _java_check.__file__
 OPENJDK = "echo 'openjdk version \"{}\" 2025-04-15' >&2"
@@ -136,7 +137,7 @@ def script(*arguments: str) -> subprocess.CompletedProcess[str]:
         env={k: os.environ[k] for k in ("PATH", "JAVA_HOME") if k in os.environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 

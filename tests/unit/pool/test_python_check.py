@@ -14,6 +14,7 @@ import pytest
 from hopslite.pool._python_check import PROBE_PROGRAM, _packages, _problem, own_packages, with_driver_python
 from hopslite.pool._shell_probe import shell_script
 from tests.helpers import ROOT
+from tests.helpers.observe import PATIENCE_S
 
 OWN = platform.python_version()
 
@@ -31,7 +32,9 @@ def context(python: str, **facts: Any) -> Any:
 def answer(python: str, **facts: Any) -> list[str]:
     """The lines that an executor would print, from the same script."""
     script = shell_script(context(python, **facts), PROBE_PROGRAM)
-    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True, timeout=60, cwd="/")
+    done = subprocess.run(
+        ["/bin/sh", "-c", script], capture_output=True, text=True, check=True, timeout=PATIENCE_S, cwd="/"
+    )
     assert done.stderr == ""
     return done.stdout.splitlines()
 
@@ -97,7 +100,7 @@ def test_packages_that_spark_ships_count(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         cwd="/",
     )
     assert _problem(isolated, done.stdout.splitlines()) is None

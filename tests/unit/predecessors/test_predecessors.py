@@ -19,6 +19,7 @@ import hopslite
 from hopslite import experiment, maggy, tensorboard, util
 from hopslite.errors import InvalidArguments, NotSupported, SparkUnavailable
 from hopslite.predecessors import HOPSML, MODULES, MODULES_GONE, RENAMED, UNUSED, Status, counterpart, lookup
+from tests.helpers.observe import PATIENCE_S
 
 HERE: dict[str, Any] = {"pool": "inline", "display": False}
 NAMES = [name for module in MODULES for name in module.names()]
@@ -108,7 +109,7 @@ def test_names_are_looked_up_by_any_path_they_had():
 def test_importing_what_is_gone_works_and_using_it_says_what_to_do(statement, use, advice):
     """In a fresh interpreter, so that nothing was imported before."""
     code = f"{statement}\nprint('imported')\n{use}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.stdout == "imported\n", done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("hopslite.errors.NotSupported: hopslite has no ")
@@ -134,7 +135,11 @@ def test_stand_ins_travel_with_a_function_and_take_no_part_in_what_python_asks_o
 
     code = "import pickle, sys; print(*pickle.load(sys.stdin.buffer)(), sep='; ')"
     done = subprocess.run(
-        [sys.executable, "-c", code], input=cloudpickle.dumps(uses), capture_output=True, timeout=120, check=False
+        [sys.executable, "-c", code],
+        input=cloudpickle.dumps(uses),
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.stdout.decode().count("hopslite does not have") == 2, done.stderr
     assert pickle.loads(pickle.dumps(RestAPIError)) is RestAPIError
@@ -253,7 +258,7 @@ def test_the_line_is_seen_in_a_script_and_names_its_line(tmp_path):
         "experiment.grid_search(\n    map_fun=train, args_dict={'lr': [1, 2]}, pool='inline', display=False\n)\n"
     )
     done = subprocess.run(
-        [sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "DeprecationWarning" in line]

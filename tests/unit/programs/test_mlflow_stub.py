@@ -21,6 +21,7 @@ from hopslite.errors import TrialFailed
 from hopslite.programs import command, processes
 from hopslite.programs.mlflow_stub import MlflowCalls
 from hopslite.submission.code_archive import pack
+from tests.helpers.observe import PATIENCE_S
 
 # As quick as a program gets: it speaks to the server without MLflow's client, whose import takes seconds.
 RAW = """
@@ -30,7 +31,7 @@ def call(name, **body):
     request = urllib.request.Request(
         os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/" + name, json.dumps(body).encode(), method="POST"
     )
-    return json.load(urllib.request.urlopen(request, timeout=20))
+    return json.load(urllib.request.urlopen(request, timeout=120))
 
 def begin(**more):
     return call("runs/create", experiment_id="0", **more)["run"]["info"]["run_id"]
@@ -392,7 +393,7 @@ class TestServer:
         ],
     )  # fmt: skip
     def test_what_is_no_http(self, client: Client, capfd: pytest.CaptureFixture[str], sent: bytes) -> None:
-        with socket.create_connection(client.address, timeout=20) as connection:
+        with socket.create_connection(client.address, timeout=PATIENCE_S) as connection:
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
             answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
@@ -503,5 +504,7 @@ with MlflowCalls("nowhere") as calls:
     calls.environment({})
 assert not {"http.server", "mlflow"} & set(sys.modules)
 """
-        done = subprocess.run([sys.executable, "-c", program], timeout=100, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program], timeout=PATIENCE_S, check=False, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr

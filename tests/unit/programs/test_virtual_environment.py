@@ -23,6 +23,7 @@ from hopslite.programs.command import Command
 from hopslite.programs.virtual_environment import RECORD, Requirements, environment_in_use, make_environment
 from hopslite.storage.machine_cache import machine_folder, remove_unused
 from hopslite.submission.code_archive import pack
+from tests.helpers.observe import PATIENCE_S
 
 VERSION = ".".join(map(str, sys.version_info[:2]))
 SMALL = "cowsay"  # pure Python, without dependencies, and in no extra of hopslite
@@ -127,7 +128,7 @@ def test_two_processes_at_once_make_one(tmp_path: Path) -> None:
         first, second = making(line), making(line)
         until(begun.exists)
         go.touch()
-        outputs = [process.communicate(timeout=60)[0].split() for process in (first, second)]
+        outputs = [process.communicate(timeout=PATIENCE_S)[0].split() for process in (first, second)]
     assert sorted(map(len, outputs)) == [2, 3]
     assert outputs[0][-1] == outputs[1][-1]
 
@@ -147,7 +148,7 @@ def test_one_that_was_killed_in_the_middle_is_made_again(tmp_path: Path, with_uv
             assert again.stdout.readline() == "READY\n"
             assert select.select([again.stdout], [], [], 1.5)[0] == []
         go.touch()
-        assert again.communicate(timeout=60)[0].split()[-2:] == ["MAKING", str(folder)]
+        assert again.communicate(timeout=PATIENCE_S)[0].split()[-2:] == ["MAKING", str(folder)]
     assert (folder / RECORD).exists()
 
 

@@ -15,8 +15,10 @@ import pytest
 from hopslite import experiment
 from hopslite.callbacks import KerasBatchEnd, KerasEpochEnd
 from hopslite.errors import ReportError, TrialFailed
+from tests.helpers.observe import PATIENCE_S
 
-FLAVOURS = ["keras tensorflow", "keras jax", "keras torch", "tf.keras tensorflow", "tf_keras tensorflow"]
+OTHERS = ["keras jax", "keras torch", "tf.keras tensorflow", "tf_keras tensorflow"]
+FLAVOURS = ["keras tensorflow", *(pytest.param(name, marks=pytest.mark.slow("frameworks")) for name in OTHERS)]
 
 PROGRAM = """
 import importlib, json, sys
@@ -128,7 +130,7 @@ def found(request: pytest.FixtureRequest) -> dict[str, Any]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
@@ -182,7 +184,7 @@ def test_evaluating_and_predicting_report_nothing(found: dict[str, Any]) -> None
 def test_importing_them_imports_no_keras() -> None:
     names = "'keras', 'tf_keras', 'tensorflow', 'torch', 'jax'"
     code = f"import sys, hopslite.callbacks; print(*{{{names}}} & {{*sys.modules}})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert done.stdout.split() == []
 
 

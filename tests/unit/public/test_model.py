@@ -20,6 +20,7 @@ from hopslite.errors import InvalidArguments, ModelArchiveExists, ModelExists, M
 from hopslite.model import Metric
 from hopslite.storage.project import Project
 from hopslite.storage.run_directory import RunDir
+from tests.helpers.observe import PATIENCE_S
 from tests.helpers.saved_models import AT_ONCE, NAMES, contents, failing, meeting, saved, stored, visible
 
 
@@ -201,7 +202,7 @@ model.export(folder, "digits", 1 if overwrite else None, overwrite)
 
 def dies(folder: Path, overwrite: bool, last: int) -> int:
     command = [sys.executable, "-c", DIES, str(folder), str(int(overwrite)), str(last)]
-    return subprocess.run(command, timeout=120, check=False).returncode
+    return subprocess.run(command, timeout=PATIENCE_S, check=False).returncode
 
 
 class TestKilled:

@@ -17,6 +17,7 @@ import hopslite
 from hopslite import errors
 from tests.helpers import ROOT
 from tests.helpers.framework_modules import imports_a_framework
+from tests.helpers.observe import PATIENCE_S
 
 FRAMEWORKS = ("pyspark", "tensorflow", "torch", "mlflow", "pandas", "scipy", "tensorboard", "matplotlib", "sklearn")
 NO_MODULES = ("inputs", "report")
@@ -44,7 +45,7 @@ def load(name: str) -> ModuleType:
 @pytest.mark.parametrize("statement", ["import hopslite", f"from hopslite import {', '.join(hopslite.__all__)}"])
 def test_importing_loads_no_framework(statement):
     code = f"import sys; {statement}; print(*({set(FRAMEWORKS)} & sys.modules.keys()))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
 
 
@@ -54,7 +55,7 @@ def test_the_verbs_import_one_package():
         [sys.executable, "-S", "-c", code],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )

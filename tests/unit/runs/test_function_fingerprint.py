@@ -23,6 +23,7 @@ import pytest
 from hopslite import space
 from hopslite.runs.fingerprint_difference import difference, space_difference
 from hopslite.runs.function_fingerprint import describe
+from tests.helpers.observe import PATIENCE_S
 
 Fn = Callable[..., Any]
 
@@ -100,7 +101,7 @@ class TestEqual:
                 capture_output=True,
                 text=True,
                 check=True,
-                timeout=120,
+                timeout=PATIENCE_S,
                 env={"PYTHONHASHSEED": seed},
             )
             found.append(json.loads(done.stdout))

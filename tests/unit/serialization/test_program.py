@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import ROOT
+from tests.helpers.observe import PATIENCE_S
 
 EVERYTHING = ROOT / "tests/helpers/program_with_everything.py"
 # What the parent process of trials does, and a trial, without Spark.
@@ -37,7 +38,7 @@ def python(*arguments: str, stdin: str = "", **environment: str) -> subprocess.C
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
         env={**inherited, "PYTHONPATH": str(ROOT), **environment},
     )

@@ -23,7 +23,7 @@ from hopslite.storage.journal import JournalReader
 from hopslite.storage.journal_writer import JournalWriter
 from hopslite.storage.project import Project
 from hopslite.storage.run_directory import RunDir
-from tests.helpers.observe import eventually
+from tests.helpers.observe import PATIENCE_S, eventually
 from tests.helpers.small_disk import small_disk
 
 # A driver: it claims the run, writes events and says what it hears. It ends when it is to stop.
@@ -336,7 +336,7 @@ class TestDriverLease:
         writer = JournalWriter(local)
         writer.append(Event("run_started", 1.0))
         os.kill(driver.pid, signal.SIGCONT)
-        out, _ = driver.communicate(timeout=60)
+        out, _ = driver.communicate(timeout=PATIENCE_S)
         assert "taken over by process" in out
         assert out.split()[-1] == str(os.getpid())
         writer.append(Event("run_ended", 2.0))

@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 from hopslite.storage.project import Project
+from tests.helpers.observe import PATIENCE_S
 
 HELPER = "def half(x):\n    return x / 2\n"
 CELLS = [
@@ -32,7 +33,7 @@ def run(folder: Path, project: str, *cells: str) -> dict[str, bytes]:
     """The files that are kept of a program, by name, after some cells were executed in a kernel."""
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     resources = {"metadata": {"path": str(folder)}}
-    nbclient.NotebookClient(book, timeout=120, kernel_name="python3", resources=resources).execute()
+    nbclient.NotebookClient(book, timeout=PATIENCE_S, kernel_name="python3", resources=resources).execute()
     [run_id] = Project(project).runs()
     kept = Path(project, "Experiments", run_id)
     return {path.name: path.read_bytes() for path in kept.iterdir() if path.name.startswith(("program.", "code."))}

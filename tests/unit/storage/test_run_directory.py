@@ -301,6 +301,7 @@ class TestJournal:
         assert writer.close() is None
         assert events(run) == written
 
+    @pytest.mark.slow("soak")
     def test_any_failure_of_a_file_system_is_survived(
         self, foreign: type[Foreign], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:

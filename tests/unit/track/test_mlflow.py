@@ -36,6 +36,7 @@ from hopslite.track._mlflow_client import Connection, Rejected, Write, target_ur
 from hopslite.track._mlflow_keys import key_of, keys_of
 from hopslite.track._mlflow_view import VIEW_TAG, prepared_view
 from hopslite.track._space_table import space_table
+from tests.helpers.observe import PATIENCE_S
 from tests.helpers.servers import SPACE, T0, Script, empty_database, free_port, mlflow_client, read_mlflow, whole_run
 
 
@@ -883,7 +884,7 @@ deliver(RunDir(sys.argv[1]), ["mlflow"], over, print)
 def test_a_process_that_is_killed_while_it_makes_the_tables_leaves_no_database(project: str) -> None:
     run = Project(project).new_run("digits")[2]
     whole_run(run)
-    killed = subprocess.run([sys.executable, "-c", KILLED, run.url], check=False, timeout=120)
+    killed = subprocess.run([sys.executable, "-c", KILLED, run.url], check=False, timeout=PATIENCE_S)
     assert killed.returncode == -signal.SIGKILL
     assert track_main.main([run.url, "--tracker", "mlflow"]) == 0
     assert set(read_mlflow(f"sqlite:///{project}/mlflow.db")) == {None, "0000", "0001", "0002"}

@@ -22,6 +22,7 @@ from hopslite.storage.project import Project
 from hopslite.track._base import Context
 from hopslite.track._delivery import Delivery
 from hopslite.track._mlflow_registry import stages
+from tests.helpers.observe import PATIENCE_S
 from tests.helpers.servers import MlflowServer, empty_database, free_port, mlflow_client, read_mlflow, until, whole_run
 
 LOADS = """
@@ -81,7 +82,7 @@ def loaded(uri: str, name: str) -> list[int]:
     """What a model predicts that MLflow finds and loads by itself, in a process that knows nothing of hopslite."""
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
     command = [sys.executable, "-W", "ignore", "-c", LOADS, name]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return [int(each) for each in json.loads(done.stdout.splitlines()[-1])]
 

@@ -30,6 +30,7 @@ from hopslite.storage.fs.urls import KINDS, access_variables, errors_of, forget_
 from hopslite.storage.project import Project
 from hopslite.storage.run_directory import RunDir
 from tests.helpers.cloud_stores import Azurite, FakeGcs
+from tests.helpers.observe import PATIENCE_S
 from tests.helpers.servers import free_port
 from tests.helpers.stores import S3, Hdfs
 
@@ -125,7 +126,9 @@ class TestMissingPackage:
             "import sys, hopslite; from hopslite.storage.project import Project; Project('/nowhere');"
             "print({'s3fs', 'botocore', 'hdfs_native', 'aiohttp', 'gcsfs', 'adlfs', 'azure'} & set(sys.modules))"
         )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=PATIENCE_S
+        )
         assert done.stdout == "set()\n"
 
 
@@ -296,6 +299,7 @@ class TestGoogleAndAzure:
             assert url in text
             assert Azurite.KEY not in text
 
+    @pytest.mark.slow("stores")
     def test_a_server_that_never_answers(
         self, reached_at: Callable[[int], str], silent: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
